@@ -1,0 +1,247 @@
+//! What depends on the request, after the verdict: [`Check`], and [`RequireScopes`].
+
+use std::{fmt, sync::Arc};
+
+use http::request::Parts;
+
+use crate::{
+    claims::{Claims, Confirmation},
+    error::{AuthError, ConfigError},
+    reject::scope_tokens,
+    token::{
+        BearerToken,
+        source::{self, TokenSource},
+    },
+    verify::BoxFuture,
+};
+
+/// Decides whether a request with verified claims may pass.
+///
+/// A [`Verifier`](crate::Verifier) sees the token alone, and what it says may be kept. A check sees
+/// the request too, and is asked every time: scopes that a route needs, a tenant in the path, a list
+/// of revoked tokens, a proof that the token's key is the client's.
+///
+/// Checks of the layer ([`BearerAuthLayer::check`](crate::BearerAuthLayer::check)) run in the order in
+/// which they were added; the first that refuses decides. One for a route alone stands further in:
+/// [`BearerAuthLayer::require`](crate::BearerAuthLayer::require).
+///
+/// ```
+/// use tower_bearer::{AuthError, Check, CheckContext, Checked};
+///
+/// struct SameTenant;
+///
+/// impl Check<String> for SameTenant {
+///     fn check(&self, cx: &CheckContext<'_, String>) -> Checked {
+///         let tenant = cx.claims().as_str();
+///         if cx.request().uri.path().starts_with(&format!("/tenants/{tenant}/")) {
+///             Ok(()).into()
+///         } else {
+///             Err(AuthError::access_denied("other_tenant")).into()
+///         }
+///     }
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a `Check` of claims `{C}`",
+    label = "cannot check `Claims<{C}>`",
+    note = "a check must be for the claims that the verifier gives: `Check<{C}>`",
+    note = "a closure goes into `check_fn` or `require_fn`: \
+            `|cx: &CheckContext<'_, {C}>| Ok::<(), AuthError>(())`"
+)]
+pub trait Check<C>: Send + Sync + 'static {
+    /// Decides. A check that must wait returns [`Checked::Pending`].
+    fn check(&self, cx: &CheckContext<'_, C>) -> Checked;
+
+    /// Whether this check proves that whoever sent the request holds the key that the token is bound
+    /// to (`cnf`). A bound token passes only if one of the layer's checks says so, and refuses it in
+    /// [`check`](Self::check) if the proof fails.
+    ///
+    /// The default is that it proves nothing.
+    fn confirms(&self, confirmation: &Confirmation) -> bool {
+        let _ = confirmation;
+        false
+    }
+}
+
+impl<C, K: Check<C> + ?Sized> Check<C> for Arc<K> {
+    fn check(&self, cx: &CheckContext<'_, C>) -> Checked {
+        (**self).check(cx)
+    }
+
+    fn confirms(&self, confirmation: &Confirmation) -> bool {
+        (**self).confirms(confirmation)
+    }
+}
+
+/// What a [`Check`] says: there at once, or a future.
+#[must_use]
+pub enum Checked {
+    /// The answer: the request may pass, or why it may not.
+    Ready(Result<(), AuthError>),
+    /// The answer will come. It is awaited for as long as it takes: give it a timeout.
+    Pending(BoxFuture<Result<(), AuthError>>),
+}
+
+impl From<Result<(), AuthError>> for Checked {
+    fn from(answer: Result<(), AuthError>) -> Self {
+        Self::Ready(answer)
+    }
+}
+
+impl fmt::Debug for Checked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ready(answer) => f.debug_tuple("Ready").field(answer).finish(),
+            Self::Pending(_) => f.debug_tuple("Pending").finish_non_exhaustive(),
+        }
+    }
+}
+
+/// What a [`Check`] decides on.
+pub struct CheckContext<'a, C> {
+    claims: &'a Claims<C>,
+    request: &'a Parts,
+    sources: &'a [TokenSource],
+}
+
+impl<'a, C> CheckContext<'a, C> {
+    pub(crate) fn new(claims: &'a Claims<C>, request: &'a Parts, sources: &'a [TokenSource]) -> Self {
+        Self {
+            claims,
+            request,
+            sources,
+        }
+    }
+
+    /// The verified claims.
+    pub fn claims(&self) -> &'a Claims<C> {
+        self.claims
+    }
+
+    /// The request without its body. Its credential is marked as sensitive.
+    pub fn request(&self) -> &'a Parts {
+        self.request
+    }
+
+    /// The credentials of the request, found again at each call. `None` further in than a layer that
+    /// took them out ([`remove_token`](crate::BearerAuthLayer::remove_token)).
+    pub fn credentials(&self) -> Option<Credentials<'a>> {
+        let found = source::find(self.request, self.sources).ok().flatten()?;
+        Some(Credentials {
+            text: found.into_text(),
+        })
+    }
+}
+
+impl<C> fmt::Debug for CheckContext<'_, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The URI may hold a token in its query.
+        f.debug_struct("CheckContext")
+            .field("method", &self.request.method)
+            .field("path", &self.request.uri.path())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The scheme of a request's credentials and its token. Its `Debug` does not show the token.
+pub struct Credentials<'a> {
+    text: std::borrow::Cow<'a, str>,
+}
+
+impl Credentials<'_> {
+    /// The authentication scheme, by its registered name: `Bearer`. A token from another place than
+    /// the `Authorization` header is of that scheme too (RFC 6750 §2).
+    pub fn scheme(&self) -> &'static str {
+        "Bearer"
+    }
+
+    /// The token.
+    pub fn token(&self) -> BearerToken<'_> {
+        BearerToken::trusted(&self.text)
+    }
+}
+
+impl fmt::Debug for Credentials<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials")
+            .field("scheme", &self.scheme())
+            .field("token", &self.token())
+            .finish()
+    }
+}
+
+/// A closure as a check; see [`BearerAuthLayer::check_fn`](crate::BearerAuthLayer::check_fn).
+pub(crate) struct CheckFn<F>(pub(crate) F);
+
+impl<C, F> Check<C> for CheckFn<F>
+where
+    F: Fn(&CheckContext<'_, C>) -> Result<(), AuthError> + Send + Sync + 'static,
+{
+    fn check(&self, cx: &CheckContext<'_, C>) -> Checked {
+        (self.0)(cx).into()
+    }
+}
+
+/// A check for scopes. Without them the answer is 403 `insufficient_scope`, and its challenge names
+/// what is needed (RFC 6750 §3.1).
+///
+/// ```
+/// use tower_bearer::{BearerToken, BearerAuthLayer, Claims, RequireScopes, verify_fn};
+///
+/// # let verifier = verify_fn(|_: BearerToken<'_>| Ok(Claims::new(())));
+/// let auth = BearerAuthLayer::new(verifier);
+/// // For one route, further in than `auth`:
+/// let admins_only = auth.require(RequireScopes::all_of(["admin"])?);
+/// # Ok::<(), tower_bearer::ConfigError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct RequireScopes {
+    scopes: Box<[String]>,
+    all: bool,
+    // Made once, and cloned for every refusal.
+    error: AuthError,
+}
+
+impl RequireScopes {
+    /// Every one of these scopes is needed.
+    ///
+    /// # Errors
+    /// If there is none in the list, or one that cannot be a scope (RFC 6749 §3.3).
+    pub fn all_of<'a>(scopes: impl IntoIterator<Item = &'a str>) -> Result<Self, ConfigError> {
+        Self::new(scopes, true)
+    }
+
+    /// One of these scopes is enough. The challenge names them all.
+    ///
+    /// # Errors
+    /// If there is none in the list, or one that cannot be a scope (RFC 6749 §3.3).
+    pub fn any_of<'a>(scopes: impl IntoIterator<Item = &'a str>) -> Result<Self, ConfigError> {
+        Self::new(scopes, false)
+    }
+
+    fn new<'a>(scopes: impl IntoIterator<Item = &'a str>, all: bool) -> Result<Self, ConfigError> {
+        let joined = scope_tokens(scopes)?;
+        Ok(Self {
+            scopes: joined.split(' ').map(str::to_owned).collect(),
+            all,
+            error: AuthError::insufficient_scope(joined),
+        })
+    }
+}
+
+impl<C: 'static> Check<C> for RequireScopes {
+    fn check(&self, cx: &CheckContext<'_, C>) -> Checked {
+        let held = cx.claims().registered().scopes();
+        let mut scopes = self.scopes.iter();
+        let enough = if self.all {
+            scopes.all(|scope| held.contains(scope))
+        } else {
+            scopes.any(|scope| held.contains(scope))
+        };
+        if enough {
+            Checked::Ready(Ok(()))
+        } else {
+            Checked::Ready(Err(self.error.clone()))
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! How a refusal is said: [`Reject`] makes the answer, the layer's voice makes it keep the protocol.
+
+use std::{fmt, sync::Arc};
+
+use bytes::Bytes;
+use http::{
+    HeaderName, HeaderValue, Method, Response, StatusCode,
+    header::{CACHE_CONTROL, CONTENT_LENGTH, RETRY_AFTER, WWW_AUTHENTICATE},
+    request::Parts,
+};
+
+use crate::error::{AuthError, AuthErrorKind};
+
+mod challenge;
+mod grpc;
+mod problem;
+mod problem_json;
+mod trace_id;
+
+pub(crate) use challenge::{Challenges, scope_tokens};
+pub use grpc::{grpc_response, is_grpc};
+pub use problem::Problem;
+pub use problem_json::ProblemJson;
+
+/// Makes the answer to a request that is refused.
+///
+/// The default is [`ProblemJson`]. Whatever an implementation answers, the layer sees to the rest of
+/// the protocol: it adds the challenge, `Cache-Control: no-store`, `Retry-After` and the headers of
+/// the error, leaves the body out where the method is HEAD, and puts the [`AuthError`] into the
+/// extensions of the response.
+///
+/// The request is without its body, and its credential is marked as sensitive, so that it is not
+/// shown by the `Debug` of its headers.
+///
+/// ```
+/// use bytes::Bytes;
+/// use http::{Response, request::Parts};
+/// use tower_bearer::{AuthError, Reject};
+///
+/// struct Plain;
+///
+/// impl Reject for Plain {
+///     fn reject(&self, error: &AuthError, _request: &Parts) -> Response<Bytes> {
+///         let mut response = Response::new(Bytes::from(error.detail().to_owned()));
+///         *response.status_mut() = error.kind().status();
+///         response
+///     }
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot make the answer to a refused request",
+    label = "not a `Reject`",
+    note = "implement `Reject`, or pass a closure to `reject_fn`: \
+            `.reject_fn(|error: &AuthError, request: &Parts| Response<Bytes>)`"
+)]
+pub trait Reject: Send + Sync + 'static {
+    /// The answer to `request`, which was refused because of `error`.
+    fn reject(&self, error: &AuthError, request: &Parts) -> Response<Bytes>;
+}
+
+impl<R: Reject + ?Sized> Reject for Arc<R> {
+    fn reject(&self, error: &AuthError, request: &Parts) -> Response<Bytes> {
+        (**self).reject(error, request)
+    }
+}
+
+/// A closure as [`Reject`], by [`BearerAuthLayer::reject_fn`](crate::BearerAuthLayer::reject_fn).
+pub(crate) struct RejectFn<F>(pub(crate) F);
+
+impl<F> Reject for RejectFn<F>
+where
+    F: Fn(&AuthError, &Parts) -> Response<Bytes> + Send + Sync + 'static,
+{
+    fn reject(&self, error: &AuthError, request: &Parts) -> Response<Bytes> {
+        (self.0)(error, request)
+    }
+}
+
+/// The voice of a layer: a [`Reject`], and the protocol that is the same for all of them.
+///
+/// The layer, what it lays further in ([`RequireLayer`](crate::RequireLayer)) and the extractor of a
+/// request that it let through anonymously all speak with it.
+#[derive(Clone)]
+pub(crate) struct Voice {
+    pub(crate) reject: Arc<dyn Reject>,
+    pub(crate) challenges: Challenges,
+}
+
+impl Voice {
+    pub(crate) fn answer(&self, error: AuthError, request: &Parts) -> Response<Bytes> {
+        let mut response = self.reject.reject(&error, request);
+        let challenged =
+            error.kind().code().is_some() || response.status() == StatusCode::UNAUTHORIZED;
+        if challenged || matches!(error.kind(), AuthErrorKind::MissingToken) {
+            add_challenge(&mut response, self.challenges.of(&error));
+        }
+        let headers = response.headers_mut();
+        headers
+            .entry(CACHE_CONTROL)
+            .or_insert(HeaderValue::from_static("no-store"));
+        if let Some(delay) = error.retry_after() {
+            let seconds = delay.as_secs() + u64::from(delay.subsec_nanos() > 0);
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        }
+        for (name, value) in error.headers() {
+            headers.append(name, value.clone());
+        }
+        // The length that a GET would have been answered with (RFC 9110 §9.3.2). hyper leaves the
+        // body out over HTTP/1 alone.
+        if request.method == Method::HEAD {
+            let length = response.body().len();
+            response
+                .headers_mut()
+                .entry(CONTENT_LENGTH)
+                .or_insert_with(|| HeaderValue::from(length));
+            *response.body_mut() = Bytes::new();
+        }
+        response.extensions_mut().insert(error);
+        response
+    }
+}
+
+impl fmt::Debug for Voice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Voice")
+            .field("challenges", &self.challenges)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Puts the layer's challenge first (some clients read no further), and behind it whatever the
+/// `Reject` has put there for other schemes.
+fn add_challenge(response: &mut Response<Bytes>, challenge: HeaderValue) {
+    let headers = response.headers_mut();
+    if !headers.contains_key(WWW_AUTHENTICATE) {
+        headers.insert(WWW_AUTHENTICATE, challenge);
+        return;
+    }
+    let others: Vec<HeaderValue> = headers
+        .get_all(WWW_AUTHENTICATE)
+        .iter()
+        .filter(|line| !is_bearer(line))
+        .cloned()
+        .collect();
+    headers.insert(WWW_AUTHENTICATE, challenge);
+    for other in others {
+        headers.append(WWW_AUTHENTICATE, other);
+    }
+}
+
+fn is_bearer(challenge: &HeaderValue) -> bool {
+    challenge
+        .as_bytes()
+        .get(..b"Bearer".len())
+        .is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"Bearer"))
+}
+
+/// A response of a few headers, in the room that they will need with those of the layer.
+fn response(status: StatusCode, headers: [(HeaderName, HeaderValue); 3], body: Bytes) -> Response<Bytes> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let map = response.headers_mut();
+    map.reserve(headers.len() + 3);
+    for (name, value) in headers {
+        map.insert(name, value);
+    }
+    response
+}

@@ -1,0 +1,161 @@
+//! The `traceId` of a problem: the caller's, if it is fit to be repeated, or a fresh one.
+
+use std::{
+    cell::Cell,
+    collections::hash_map::RandomState,
+    fmt,
+    hash::{BuildHasher, Hasher},
+};
+
+use http::{HeaderMap, HeaderName};
+
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// The longest id that is repeated, in bytes.
+const MAX_LENGTH: usize = 128;
+
+/// Where a trace id came from.
+pub(super) enum TraceId<'a> {
+    Callers(&'a str),
+    Fresh(u128),
+}
+
+impl<'a> TraceId<'a> {
+    /// The trace id of a valid `traceparent`, else the id in `header` if it can be repeated, else a
+    /// fresh one.
+    pub(super) fn of(headers: &'a HeaderMap, header: &HeaderName) -> Self {
+        if let Some(id) = traceparent(headers).or_else(|| request_id(headers, header)) {
+            Self::Callers(id)
+        } else {
+            Self::Fresh(fresh())
+        }
+    }
+
+    pub(super) const fn len(&self) -> usize {
+        match self {
+            Self::Callers(id) => id.len(),
+            Self::Fresh(_) => 32,
+        }
+    }
+
+    pub(super) fn push_to(&self, text: &mut String) {
+        match self {
+            Self::Callers(id) => text.push_str(id),
+            Self::Fresh(id) => {
+                for byte in id.to_be_bytes() {
+                    text.push(hex(byte >> 4));
+                    text.push(hex(byte & 0xf));
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Display for TraceId<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = String::with_capacity(self.len());
+        self.push_to(&mut text);
+        f.write_str(&text)
+    }
+}
+
+const fn hex(digit: u8) -> char {
+    (if digit < 10 { b'0' + digit } else { b'a' + digit - 10 }) as char
+}
+
+/// The trace id of the one `traceparent` (W3C Trace Context §3.2): version 00 has exactly 55
+/// characters, later ones the same first 55 and more only behind a `-`.
+fn traceparent(headers: &HeaderMap) -> Option<&str> {
+    let mut lines = headers.get_all(TRACEPARENT).iter();
+    let line = lines.next()?;
+    if lines.next().is_some() {
+        return None;
+    }
+    let line = std::str::from_utf8(line.as_bytes()).ok()?;
+    let (known, more) = line.split_at_checked(55)?;
+    let mut fields = known.split('-');
+    let (version, trace_id, parent_id, flags) =
+        (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
+    let valid = fields.next().is_none()
+        && is_lower_hex(version, 2)
+        && version != "ff"
+        && is_lower_hex(trace_id, 32)
+        && !is_zero(trace_id)
+        && is_lower_hex(parent_id, 16)
+        && !is_zero(parent_id)
+        && is_lower_hex(flags, 2)
+        && (more.is_empty() || (version != "00" && more.starts_with('-')));
+    valid.then_some(trace_id)
+}
+
+fn is_lower_hex(text: &str, length: usize) -> bool {
+    text.len() == length
+        && text
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+fn is_zero(text: &str) -> bool {
+    text.bytes().all(|byte| byte == b'0')
+}
+
+fn request_id<'a>(headers: &'a HeaderMap, header: &HeaderName) -> Option<&'a str> {
+    let id = std::str::from_utf8(headers.get(header)?.as_bytes()).ok()?;
+    let repeatable = !id.is_empty()
+        && id.len() <= MAX_LENGTH
+        && id
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"._:/+=-".contains(&byte));
+    repeatable.then_some(id)
+}
+
+/// A fresh id: unique for all that it is used for, and not a secret.
+fn fresh() -> u128 {
+    thread_local! {
+        // Two generators, seeded by the standard library's random hash keys, so that two threads,
+        // and two processes, go different ways.
+        static STATE: Cell<(u64, u64)> = Cell::new((seed(), seed()));
+    }
+    STATE.with(|state| {
+        let (high, low) = state.get();
+        let (high, low) = (high.wrapping_add(STEP), low.wrapping_add(STEP));
+        state.set((high, low));
+        // The standard has no use for an id of zeros alone.
+        (u128::from(mix(high)) << 64 | u128::from(mix(low))).max(1)
+    })
+}
+
+fn seed() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// SplitMix64 (Steele, Lea and Flood, 2014).
+const fn mix(state: u64) -> u64 {
+    let z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fresh_ids_differ_also_between_threads() {
+        let there = std::thread::spawn(|| (0..1000).map(|_| fresh()).collect::<Vec<_>>());
+        let mut ids: Vec<u128> = (0..1000).map(|_| fresh()).collect();
+        ids.extend(there.join().unwrap());
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), 2000);
+    }
+
+    #[test]
+    fn a_fresh_id_is_32_lower_hex_digits() {
+        let text = TraceId::Fresh(0x0123_4567_89ab_cdef).to_string();
+        assert_eq!(text, "00000000000000000123456789abcdef");
+        assert_eq!(text.len(), TraceId::Fresh(0).len());
+    }
+}

@@ -1,0 +1,150 @@
+//! The bearer token itself: what one may look like, and how it is carried about unseen.
+//!
+//! Where in a request one is looked for is in [`source`].
+
+use std::fmt;
+
+use crate::error::{AuthError, reason};
+
+pub(crate) mod source;
+
+pub use source::TokenSource;
+
+/// A bearer token, borrowed from where it came: one b64token of RFC 6750 §2.1, of at most
+/// [`MAX_LENGTH`](Self::MAX_LENGTH) bytes.
+///
+/// That it has this form is all that is known of it; a [`Verifier`](crate::Verifier) judges it. Its
+/// `Debug` does not show it.
+///
+/// ```
+/// use tower_bearer::BearerToken;
+///
+/// // A token that came some other way, such as in the first message of a WebSocket.
+/// let token = BearerToken::parse("mF_9.B5f-4.1JqM")?;
+/// assert_eq!(token.as_str(), "mF_9.B5f-4.1JqM");
+/// assert_eq!(format!("{token:?}"), "BearerToken(15 bytes)");
+///
+/// assert!(BearerToken::parse("two words").is_err());
+/// # Ok::<(), tower_bearer::AuthError>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct BearerToken<'a>(&'a str);
+
+impl<'a> BearerToken<'a> {
+    /// The longest token that is looked at, in bytes: 16 KiB. Servers commonly take no more than
+    /// that in all headers together, and the largest tokens in use (with a certificate chain in
+    /// them) have a few KiB.
+    pub const MAX_LENGTH: usize = 16 * 1024;
+
+    /// Takes a token from text: one b64token, with nothing around it.
+    ///
+    /// # Errors
+    /// [`InvalidToken`](crate::AuthErrorKind::InvalidToken) if it is none, or too long.
+    pub fn parse(text: &'a str) -> Result<Self, AuthError> {
+        Self::from_bytes(text.as_bytes())
+    }
+
+    /// As [`parse`](Self::parse), from the bytes of a header.
+    pub(crate) fn from_bytes(bytes: &'a [u8]) -> Result<Self, AuthError> {
+        if bytes.len() > Self::MAX_LENGTH {
+            return Err(AuthError::invalid_token(reason::TOKEN_TOO_LARGE));
+        }
+        // The scan proves that it is ASCII; the conversion is there because only unsafe code could
+        // make use of the proof.
+        match std::str::from_utf8(bytes) {
+            Ok(text) if is_b64token(bytes) => Ok(Self(text)),
+            _ => Err(AuthError::invalid_token(reason::TOKEN_MALFORMED)),
+        }
+    }
+
+    /// A token from text that was one already.
+    pub(crate) const fn trusted(text: &'a str) -> Self {
+        Self(text)
+    }
+
+    /// The token's text. It is a secret: whoever has it can use it.
+    pub const fn as_str(self) -> &'a str {
+        self.0
+    }
+
+    /// A copy that owns its text, for a verification that goes on after the call.
+    pub fn to_owned(self) -> OwnedToken {
+        OwnedToken(self.0.into())
+    }
+}
+
+impl fmt::Debug for BearerToken<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BearerToken({} bytes)", self.0.len())
+    }
+}
+
+/// A [`BearerToken`] that owns its text. Its `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct OwnedToken(Box<str>);
+
+impl OwnedToken {
+    /// The token's text. It is a secret: whoever has it can use it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The token, borrowed.
+    pub fn as_token(&self) -> BearerToken<'_> {
+        BearerToken(&self.0)
+    }
+}
+
+impl fmt::Debug for OwnedToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "OwnedToken({} bytes)", self.0.len())
+    }
+}
+
+/// `b64token = 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="` (RFC 6750 §2.1).
+fn is_b64token(bytes: &[u8]) -> bool {
+    let body = match bytes.iter().rposition(|byte| *byte != b'=') {
+        Some(last) => bytes.get(..=last).unwrap_or_default(),
+        None => return false,
+    };
+    // Without a branch in the loop, so that the compiler can make it look at many bytes at a time.
+    body.iter()
+        .fold(true, |good, byte| good & is_b64token_byte(*byte))
+}
+
+const fn is_b64token_byte(byte: u8) -> bool {
+    let letter = (byte | 0x20).wrapping_sub(b'a') < 26;
+    // `-`, `.`, `/` and the digits stand side by side.
+    let digit = byte.wrapping_sub(b'-') <= b'9' - b'-';
+    letter | digit | (byte == b'_') | (byte == b'~') | (byte == b'+')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_byte_is_judged_as_rfc_6750_section_2_1_says() {
+        for byte in 0..=u8::MAX {
+            let expected = byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
+            assert_eq!(is_b64token_byte(byte), expected, "{byte:#x}");
+        }
+    }
+
+    #[test]
+    fn padding_stands_at_the_end_alone_and_not_alone() {
+        for (text, expected) in [
+            ("a", true),
+            ("a=", true),
+            ("a===", true),
+            ("", false),
+            ("=", false),
+            ("=a", false),
+            ("a=b", false),
+            ("a b", false),
+            ("a,b", false),
+        ] {
+            assert_eq!(is_b64token(text.as_bytes()), expected, "{text:?}");
+        }
+    }
+}
