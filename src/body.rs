@@ -61,7 +61,9 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         match self.project().kind.project() {
-            KindProj::Refusal { data } => Poll::Ready(data.take().map(|data| Ok(Frame::data(data)))),
+            KindProj::Refusal { data } => {
+                Poll::Ready(data.take().map(|data| Ok(Frame::data(data))))
+            }
             KindProj::Inner { body } => body.poll_frame(cx),
         }
     }

@@ -105,7 +105,11 @@ pub struct CheckContext<'a, C> {
 }
 
 impl<'a, C> CheckContext<'a, C> {
-    pub(crate) fn new(claims: &'a Claims<C>, request: &'a Parts, sources: &'a [TokenSource]) -> Self {
+    pub(crate) fn new(
+        claims: &'a Claims<C>,
+        request: &'a Parts,
+        sources: &'a [TokenSource],
+    ) -> Self {
         Self {
             claims,
             request,

@@ -298,7 +298,11 @@ impl Epoch {
 
 impl fmt::Debug for Epoch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = if self.is_current() { "current" } else { "ended" };
+        let state = if self.is_current() {
+            "current"
+        } else {
+            "ended"
+        };
         write!(f, "Epoch({state})")
     }
 }

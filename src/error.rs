@@ -198,10 +198,7 @@ impl AuthError {
     /// A good token that lacks a scope. `scope` is what the request needs, space-separated: the
     /// challenge names it, so that a client knows what to ask for (RFC 6750 §3.1).
     pub fn insufficient_scope(scope: impl Into<Cow<'static, str>>) -> Self {
-        let mut error = Self::of(
-            AuthErrorKind::InsufficientScope,
-            reason::INSUFFICIENT_SCOPE,
-        );
+        let mut error = Self::of(AuthErrorKind::InsufficientScope, reason::INSUFFICIENT_SCOPE);
         error.more().scope = Some(scope.into());
         error
     }
@@ -212,10 +209,7 @@ impl AuthError {
     }
 
     /// A malformed request. `detail` is shown to the client; it says what is malformed.
-    pub fn invalid_request(
-        reason: &'static str,
-        detail: impl Into<Cow<'static, str>>,
-    ) -> Self {
+    pub fn invalid_request(reason: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
         let mut error = Self::of(AuthErrorKind::InvalidRequest, reason);
         error.more().detail = Some(detail.into());
         error
@@ -344,7 +338,9 @@ impl AuthError {
 
     /// Whether the client is told what is told to all of this kind.
     pub(crate) fn has_plain_detail(&self) -> bool {
-        self.more.as_deref().is_none_or(|more| more.detail.is_none())
+        self.more
+            .as_deref()
+            .is_none_or(|more| more.detail.is_none())
     }
 }
 

@@ -70,7 +70,8 @@ pub fn paths<'a>(
     Ok(move |request: &Parts| {
         let path = request.uri.path();
         exact.iter().any(|exempt| exempt == path)
-            || (below.iter().any(|prefix| path.starts_with(prefix.as_str())) && is_unambiguous(path))
+            || (below.iter().any(|prefix| path.starts_with(prefix.as_str()))
+                && is_unambiguous(path))
     })
 }
 

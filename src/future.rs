@@ -227,7 +227,9 @@ impl After {
             Place::Header => Self::Nothing,
             Place::Query => Self::Query,
             // RFC 8441 §4: over HTTP/2 it is a 2xx to an extended CONNECT.
-            Place::WebSocketProtocol if *method == Method::CONNECT => Self::WebSocket(StatusCode::OK),
+            Place::WebSocketProtocol if *method == Method::CONNECT => {
+                Self::WebSocket(StatusCode::OK)
+            }
             Place::WebSocketProtocol => Self::WebSocket(StatusCode::SWITCHING_PROTOCOLS),
         }
     }

@@ -64,7 +64,6 @@ impl IntoResponse for ClaimsRejection {
     }
 }
 
-
 impl fmt::Debug for ClaimsRejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("ClaimsRejection")

@@ -110,7 +110,11 @@ impl Challenges {
             challenge.add("resource_metadata", url);
         }
         for (name, value) in error.challenge_parameters() {
-            if is_token(name) && !OWN_PARAMETERS.iter().any(|own| own.eq_ignore_ascii_case(name)) {
+            if is_token(name)
+                && !OWN_PARAMETERS
+                    .iter()
+                    .any(|own| own.eq_ignore_ascii_case(name))
+            {
                 challenge.add(name, &description(value));
             }
         }
@@ -173,7 +177,11 @@ pub(crate) fn scope_tokens<'a>(
 ) -> Result<String, ConfigError> {
     let mut joined = String::new();
     for scope in scopes {
-        if scope.is_empty() || !scope.bytes().all(|byte| byte != b' ' && is_description_byte(byte)) {
+        if scope.is_empty()
+            || !scope
+                .bytes()
+                .all(|byte| byte != b' ' && is_description_byte(byte))
+        {
             return Err(ConfigError::new(format!(
                 "`{}` cannot be a scope: use visible ASCII characters other than `\"` and `\\`, \
                  without spaces (RFC 6749 §3.3)",
@@ -186,7 +194,9 @@ pub(crate) fn scope_tokens<'a>(
         joined.push_str(scope);
     }
     if joined.is_empty() {
-        return Err(ConfigError::new("there is no scope in the list: name at least one"));
+        return Err(ConfigError::new(
+            "there is no scope in the list: name at least one",
+        ));
     }
     Ok(joined)
 }

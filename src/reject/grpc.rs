@@ -4,9 +4,7 @@ use std::fmt::Write;
 
 use bytes::Bytes;
 use http::{
-    HeaderName, HeaderValue, Method, Response, Version,
-    header::CONTENT_TYPE,
-    request::Parts,
+    HeaderName, HeaderValue, Method, Response, Version, header::CONTENT_TYPE, request::Parts,
 };
 
 use crate::error::{AuthError, AuthErrorKind};

@@ -156,7 +156,11 @@ fn is_bearer(challenge: &HeaderValue) -> bool {
 }
 
 /// A response of a few headers, in the room that they will need with those of the layer.
-fn response(status: StatusCode, headers: [(HeaderName, HeaderValue); 3], body: Bytes) -> Response<Bytes> {
+fn response(
+    status: StatusCode,
+    headers: [(HeaderName, HeaderValue); 3],
+    body: Bytes,
+) -> Response<Bytes> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     let map = response.headers_mut();

@@ -164,9 +164,10 @@ impl ProblemJson {
         let trace_id = self.trace_id.as_deref().and_then(|f| f(request));
         problem
             .instance(instance.unwrap_or_else(|| path_of(request)))
-            .trace_id(trace_id.unwrap_or_else(|| {
-                TraceId::of(&request.headers, &self.request_id).to_string()
-            }))
+            .trace_id(
+                trace_id
+                    .unwrap_or_else(|| TraceId::of(&request.headers, &self.request_id).to_string()),
+            )
     }
 
     /// The problem of an error as a whole, for what differs by more than `instance` and `traceId`.
@@ -270,15 +271,32 @@ const fn is_path_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(
             byte,
-            b'/' | b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*'
-                | b'+' | b',' | b';' | b'=' | b':' | b'@' | b'%'
+            b'/' | b'-'
+                | b'.'
+                | b'_'
+                | b'~'
+                | b'!'
+                | b'$'
+                | b'&'
+                | b'\''
+                | b'('
+                | b')'
+                | b'*'
+                | b'+'
+                | b','
+                | b';'
+                | b'='
+                | b':'
+                | b'@'
+                | b'%'
         )
 }
 
 fn escapes_are_whole(bytes: &[u8]) -> bool {
-    bytes.iter().enumerate().all(|(at, byte)| {
-        *byte != b'%' || bytes.get(at..).is_some_and(begins_with_escape)
-    })
+    bytes
+        .iter()
+        .enumerate()
+        .all(|(at, byte)| *byte != b'%' || bytes.get(at..).is_some_and(begins_with_escape))
 }
 
 fn begins_with_escape(bytes: &[u8]) -> bool {
@@ -297,5 +315,9 @@ fn path_of(request: &Parts) -> String {
         }
         rest = after;
     }
-    if path.is_empty() { "/".to_owned() } else { path }
+    if path.is_empty() {
+        "/".to_owned()
+    } else {
+        path
+    }
 }

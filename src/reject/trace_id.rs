@@ -60,7 +60,11 @@ impl fmt::Display for TraceId<'_> {
 }
 
 const fn hex(digit: u8) -> char {
-    (if digit < 10 { b'0' + digit } else { b'a' + digit - 10 }) as char
+    (if digit < 10 {
+        b'0' + digit
+    } else {
+        b'a' + digit - 10
+    }) as char
 }
 
 /// The trace id of the one `traceparent` (W3C Trace Context §3.2): version 00 has exactly 55
@@ -74,8 +78,12 @@ fn traceparent(headers: &HeaderMap) -> Option<&str> {
     let line = std::str::from_utf8(line.as_bytes()).ok()?;
     let (known, more) = line.split_at_checked(55)?;
     let mut fields = known.split('-');
-    let (version, trace_id, parent_id, flags) =
-        (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
+    let (version, trace_id, parent_id, flags) = (
+        fields.next()?,
+        fields.next()?,
+        fields.next()?,
+        fields.next()?,
+    );
     let valid = fields.next().is_none()
         && is_lower_hex(version, 2)
         && version != "ff"

@@ -104,9 +104,9 @@ macro_rules! mapped {
             fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
                 let this = self.project();
                 let $f = &**this.f;
-                this.verdict.poll(cx).map(|verdict| {
-                    verdict.and_then(|claims| claims.try_map(|$custom| $apply))
-                })
+                this.verdict
+                    .poll(cx)
+                    .map(|verdict| verdict.and_then(|claims| claims.try_map(|$custom| $apply)))
             }
         }
 

@@ -44,9 +44,7 @@ pub struct StaticTokens<C = ()> {
 impl StaticTokens {
     /// Begins a set. The type of the claims is that of the first that are given.
     pub fn builder<C>() -> StaticTokensBuilder<C> {
-        StaticTokensBuilder {
-            tokens: Vec::new(),
-        }
+        StaticTokensBuilder { tokens: Vec::new() }
     }
 }
 

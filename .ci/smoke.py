@@ -1,0 +1,127 @@
+"""Runs the examples as the README says and talks to them as clients do: curl, requests, httpx over
+HTTP/1.1 and HTTP/2. Everything stays on 127.0.0.1."""
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+
+import httpx
+import requests
+
+failures = 0
+
+
+def check(name, ok, detail=""):
+    global failures
+    print("ok  " if ok else "FAIL", name, "" if ok else repr(detail))
+    failures += not ok
+
+
+class Example:
+    """An example that listens on a port of its own choice; its output up to that is kept."""
+
+    def __init__(self, name, last_line):
+        environment = dict(os.environ, ADDR="127.0.0.1:0")
+        self.process = subprocess.Popen(
+            ["cargo", "run", "--locked", "--quiet", "--features", "full", "--example", name],
+            stdout=subprocess.PIPE, text=True, env=environment)
+        self.name, self.output = name, ""
+        watchdog = threading.Timer(900, self.process.kill)
+        watchdog.start()
+        for line in self.process.stdout:
+            self.output += line
+            if re.search(last_line, line):
+                break
+        watchdog.cancel()
+        found = re.search(r"listening on http://(\S+)", self.output)
+        if not found:
+            sys.exit(f"{name} did not start:\n{self.output}")
+        self.address = found.group(1)
+        self.url = "http://" + self.address
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            check(f"{self.name} stops cleanly on SIGTERM", self.process.wait(30) == 0,
+                  self.process.returncode)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            check(f"{self.name} stops on SIGTERM", False)
+
+
+def problem(response):
+    """The members of a problem in their order, once its headers are as they must be."""
+    check("  application/problem+json", response.headers["content-type"] == "application/problem+json",
+          response.headers)
+    check("  no-store", response.headers["cache-control"] == "no-store", response.headers)
+    check("  exact length", int(response.headers["content-length"]) == len(response.content),
+          response.headers)
+    return json.loads(response.content, object_pairs_hook=list)
+
+
+def axum():
+    with Example("axum", r"^curl .*traceparent") as example:
+        token = re.search(r"^TOKEN=(\S+)$", example.output, re.M).group(1)
+        # The printed lines, as a user would paste them, each under the answer that it announces.
+        commands = re.findall(r"^# (\d{3})?.*\n(curl .*)$", example.output, re.M)
+        check("the example prints curl lines", len(commands) >= 6, example.output)
+        for status, command in commands:
+            out = subprocess.run(["bash", "-c", f"TOKEN={token}; {command} -sS"], check=True,
+                                 capture_output=True, text=True).stdout
+            check(command, out.startswith(f"HTTP/1.1 {status or 401} "), out)
+
+        trace = {"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}
+        expected = [
+            ("type", "https://docs.example.com/docs/errors/unauthorized"),
+            ("title", "Unauthorized"),
+            ("status", 401),
+            ("detail", "Invalid or expired authentication token"),
+            ("instance", "/api/v2/elements"),
+            ("traceId", "4bf92f3577b34da6a3ce929d0e0e4736"),
+        ]
+        url = example.url + "/api/v2/elements"
+        good = {"authorization": "Bearer " + token}
+        clients = [
+            ("requests", requests.Session()),
+            ("httpx", httpx.Client()),
+            ("httpx HTTP/2", httpx.Client(http1=False, http2=True)),
+        ]
+        for name, client in clients:
+            response = client.get(url, headers=trace)
+            check(f"{name}: 401", response.status_code == 401, response.status_code)
+            if name == "httpx HTTP/2":
+                check("  over HTTP/2", response.http_version == "HTTP/2", response.http_version)
+            check("  the contract's document", problem(response) == expected, response.text)
+            check("  challenge without error",
+                  response.headers["www-authenticate"] == 'Bearer realm="api"', response.headers)
+            head = client.head(url, headers=trace)
+            check(f"{name}: HEAD has the length and no body",
+                  head.content == b"" and head.headers["content-length"] == response.headers["content-length"],
+                  head.headers)
+            response = client.get(url, headers=dict(good, authorization="Bearer x.y.z"))
+            check(f"{name}: invalid_token", 'error="invalid_token"' in response.headers["www-authenticate"],
+                  response.headers)
+            response = client.post(url, content=b"a" * 200_000)
+            check(f"{name}: POST refused", response.status_code == 401, response.status_code)
+            response = client.get(url, headers=good)
+            check(f"{name}: 200 on the same connection",
+                  response.status_code == 200 and response.json()["subject"] == "alice", response.text)
+            response = client.get(example.url + "/api/v2/admin", headers=good)
+            check(f"{name}: 403 names the scope",
+                  response.status_code == 403 and 'scope="admin"' in response.headers["www-authenticate"],
+                  response.headers)
+
+
+def main():
+    axum()
+    print(f"\n{failures} failed")
+    sys.exit(failures > 0)
+
+
+main()

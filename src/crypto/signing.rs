@@ -1,0 +1,137 @@
+//! Signing: keys made, read and published.
+
+use std::fmt;
+
+use serde_json::{Value, json};
+
+use super::{Curve, KeyError, Material, checked};
+use crate::algorithm::Algorithm;
+
+/// What a backend does with a private key or an HMAC secret.
+pub(crate) trait PrivateKey: Sized {
+    /// Random bytes.
+    fn random<const N: usize>() -> Option<[u8; N]>;
+    /// A secret that is long enough.
+    fn from_secret(algorithm: Algorithm, secret: &[u8]) -> Option<Self>;
+    /// A fresh key for an asymmetric algorithm; RSA with 2048 bits.
+    fn generate(algorithm: Algorithm) -> Option<Self>;
+    /// A key for an asymmetric algorithm.
+    fn from_pkcs8(algorithm: Algorithm, der: &[u8]) -> Option<Self>;
+    /// The public part, if there is one.
+    fn public(&self) -> Option<Parts>;
+    /// A signature in the form of JWS (RFC 7518 §3).
+    fn sign(&self, message: &[u8]) -> Option<Vec<u8>>;
+}
+
+/// [`Material`] that is owned.
+pub(crate) enum Parts {
+    Secret(Vec<u8>),
+    Rsa { n: Vec<u8>, e: Vec<u8> },
+    Ec { curve: Curve, point: Vec<u8> },
+    Ed25519(Vec<u8>),
+}
+
+impl Parts {
+    fn material(&self) -> Material<'_> {
+        match self {
+            Self::Secret(secret) => Material::Hmac(secret),
+            Self::Rsa { n, e } => Material::Rsa { n, e },
+            Self::Ec { curve, point } => Material::Ec {
+                curve: *curve,
+                point,
+            },
+            Self::Ed25519(point) => Material::Ed25519(point),
+        }
+    }
+}
+
+/// A key that signs by one algorithm.
+pub(crate) struct SigningKey<K> {
+    algorithm: Algorithm,
+    parts: Parts,
+    key: K,
+}
+
+impl<K: PrivateKey> SigningKey<K> {
+    /// A fresh key.
+    pub(crate) fn generate(algorithm: Algorithm) -> Result<Self, KeyError> {
+        if algorithm.is_symmetric() {
+            let secret = K::random::<64>().ok_or(KeyError::Backend)?;
+            return Self::from_hmac(algorithm, &secret);
+        }
+        Self::with(algorithm, K::generate(algorithm).ok_or(KeyError::Backend)?)
+    }
+
+    /// A private key as PKCS#8 (RFC 5958).
+    pub(crate) fn from_pkcs8_der(algorithm: Algorithm, der: &[u8]) -> Result<Self, KeyError> {
+        let key = K::from_pkcs8(algorithm, der).ok_or(KeyError::Private(algorithm))?;
+        Self::with(algorithm, key)
+    }
+
+    /// A secret for HMAC.
+    pub(crate) fn from_hmac(algorithm: Algorithm, secret: &[u8]) -> Result<Self, KeyError> {
+        checked(algorithm, &Material::Hmac(secret))?;
+        Ok(Self {
+            algorithm,
+            parts: Parts::Secret(secret.to_vec()),
+            key: K::from_secret(algorithm, secret).ok_or(KeyError::Backend)?,
+        })
+    }
+
+    fn with(algorithm: Algorithm, key: K) -> Result<Self, KeyError> {
+        let parts = key.public().ok_or(KeyError::Private(algorithm))?;
+        // What nobody could verify is not signed.
+        checked(algorithm, &parts.material())?;
+        Ok(Self {
+            algorithm,
+            parts,
+            key,
+        })
+    }
+
+    pub(crate) fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// A signature in the form of JWS (RFC 7518 §3).
+    pub(crate) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+        self.key.sign(message).ok_or(KeyError::Backend)
+    }
+
+    /// What verifies the signatures: the public key, or the secret.
+    #[cfg(test)]
+    pub(crate) fn material(&self) -> Material<'_> {
+        self.parts.material()
+    }
+
+    /// The same as a JWK (RFC 7517 §4).
+    pub(crate) fn public_jwk(&self, key_id: Option<&str>) -> Value {
+        let encode = |bytes: &[u8]| base64_simd::URL_SAFE_NO_PAD.encode_to_string(bytes);
+        let mut jwk = match &self.parts {
+            Parts::Secret(secret) => json!({ "kty": "oct", "k": encode(secret) }),
+            Parts::Rsa { n, e } => json!({ "kty": "RSA", "n": encode(n), "e": encode(e) }),
+            Parts::Ec { curve, point } => {
+                let (x, y) = point
+                    .get(1..)
+                    .and_then(|point| point.split_at_checked(curve.field_length()))
+                    .unwrap_or_default();
+                json!({ "kty": "EC", "crv": curve.as_str(), "x": encode(x), "y": encode(y) })
+            }
+            Parts::Ed25519(point) => json!({ "kty": "OKP", "crv": "Ed25519", "x": encode(point) }),
+        };
+        if let Some(members) = jwk.as_object_mut() {
+            members.insert("use".into(), "sig".into());
+            members.insert("alg".into(), self.algorithm.as_str().into());
+            if let Some(key_id) = key_id {
+                members.insert("kid".into(), key_id.into());
+            }
+        }
+        jwk
+    }
+}
+
+impl<K> fmt::Debug for SigningKey<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SigningKey({})", self.algorithm)
+    }
+}

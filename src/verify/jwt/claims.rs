@@ -1,0 +1,228 @@
+//! The payload of a JWT: the registered claims, read in one pass, and the user's own.
+
+use std::{borrow::Cow, fmt};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, Error, MapAccess, SeqAccess, Visitor},
+    forward_to_deserialize_any,
+};
+use serde_json::value::RawValue;
+
+use crate::{
+    clock::NumericDate,
+    json::{Names, Skipped, Text},
+};
+
+/// The claims that the verifier looks at. One that is there is of the right type, or the payload is
+/// not read at all: a wrong type is never taken for absence.
+#[derive(Default)]
+pub(super) struct Payload<'a> {
+    pub(super) issuer: Option<Cow<'a, str>>,
+    pub(super) subject: Option<Cow<'a, str>>,
+    pub(super) audience: Option<Texts<'a>>,
+    pub(super) client_id: Option<Cow<'a, str>>,
+    pub(super) id: Option<Cow<'a, str>>,
+    pub(super) scope: Option<Texts<'a>>,
+    pub(super) expires_at: Option<NumericDate>,
+    pub(super) not_before: Option<NumericDate>,
+    pub(super) issued_at: Option<NumericDate>,
+    pub(super) confirmation: Option<&'a RawValue>,
+}
+
+impl<'a> Payload<'a> {
+    /// Reads a JSON object with unique members.
+    pub(super) fn parse(json: &'a str) -> serde_json::Result<Self> {
+        serde_json::from_str(json)
+    }
+}
+
+impl<'de> Deserialize<'de> for Payload<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+
+        impl<'de> Visitor<'de> for Members {
+            type Value = Payload<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a claims set")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Payload<'de>, A::Error> {
+                let mut claims = Payload::default();
+                let mut scp = None;
+                let mut names = Names::default();
+                while let Some(Text(name)) = map.next_key()? {
+                    match &*name {
+                        "iss" => claims.issuer = Some(map.next_value::<Text<'de>>()?.0),
+                        "sub" => claims.subject = Some(map.next_value::<Text<'de>>()?.0),
+                        "aud" => claims.audience = Some(map.next_value()?),
+                        "client_id" => claims.client_id = Some(map.next_value::<Text<'de>>()?.0),
+                        "jti" => claims.id = Some(map.next_value::<Text<'de>>()?.0),
+                        "scope" => claims.scope = Some(map.next_value::<Texts<'de>>()?.scopes()?),
+                        "scp" => scp = Some(map.next_value::<Texts<'de>>()?.scopes()?),
+                        "exp" => claims.expires_at = Some(map.next_value::<Date>()?.0),
+                        "nbf" => claims.not_before = Some(map.next_value::<Date>()?.0),
+                        "iat" => claims.issued_at = Some(map.next_value::<Date>()?.0),
+                        "cnf" => claims.confirmation = Some(map.next_value()?),
+                        _ => {
+                            map.next_value::<Skipped>()?;
+                        }
+                    }
+                    names.add::<A::Error>(name)?;
+                }
+                claims.scope = claims.scope.or(scp);
+                Ok(claims)
+            }
+        }
+
+        deserializer.deserialize_map(Members)
+    }
+}
+
+/// A NumericDate of RFC 7519 §2: a number, fractions allowed. A fraction is rounded up, which for a
+/// clock of whole seconds changes neither when `exp` is reached nor when `nbf` is.
+struct Date(NumericDate);
+
+impl<'de> Deserialize<'de> for Date {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let seconds = f64::deserialize(deserializer)?.ceil();
+        let latest = NumericDate::MAX.as_secs() as f64;
+        if (0.0..=latest).contains(&seconds) && !seconds.is_sign_negative() {
+            Ok(Self(NumericDate::from_secs(seconds as u64)))
+        } else {
+            Err(D::Error::custom("no date between 1970 and 9999"))
+        }
+    }
+}
+
+/// A string, or an array of strings.
+pub(super) enum Texts<'a> {
+    One(Cow<'a, str>),
+    Many(Vec<Text<'a>>),
+}
+
+impl<'a> Texts<'a> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &str> {
+        let (one, many) = match self {
+            Self::One(text) => (Some(&**text), [].as_slice()),
+            Self::Many(texts) => (None, texts.as_slice()),
+        };
+        one.into_iter().chain(many.iter().map(|text| &*text.0))
+    }
+
+    /// An array of scopes may hold none that would fall into two, or into nothing, when they are
+    /// joined by spaces.
+    fn scopes<E: Error>(self) -> Result<Self, E> {
+        match &self {
+            Self::Many(scopes) if scopes.iter().any(|Text(s)| s.is_empty() || s.contains(' ')) => {
+                Err(E::custom("a scope in an array is empty or holds a space"))
+            }
+            _ => Ok(self),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Texts<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OneOrMany;
+
+        impl<'de> Visitor<'de> for OneOrMany {
+            type Value = Texts<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string or an array of strings")
+            }
+
+            fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Texts<'de>, E> {
+                Ok(Texts::One(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Texts<'de>, E> {
+                Ok(Texts::One(Cow::Owned(text.to_owned())))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Texts<'de>, A::Error> {
+                let mut texts = Vec::new();
+                while let Some(text) = seq.next_element()? {
+                    texts.push(text);
+                }
+                Ok(Texts::Many(texts))
+            }
+        }
+
+        deserializer.deserialize_any(OneOrMany)
+    }
+}
+
+/// Reads the user's part of the claims from the same object, once [`Payload::parse`] has read it.
+pub(super) fn custom<C: DeserializeOwned>(json: &str) -> serde_json::Result<C> {
+    C::deserialize(Custom(&mut serde_json::Deserializer::from_str(json)))
+}
+
+/// A deserializer that gives `()` for an object, where nothing of it is asked for.
+struct Custom<'a, 'de>(&'a mut serde_json::Deserializer<serde_json::de::StrRead<'de>>);
+
+impl<'de> Deserializer<'de> for Custom<'_, 'de> {
+    type Error = serde_json::Error;
+
+    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> serde_json::Result<V::Value> {
+        visitor.visit_unit()
+    }
+
+    fn deserialize_unit_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> serde_json::Result<V::Value> {
+        visitor.visit_unit()
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> serde_json::Result<V::Value> {
+        visitor.visit_unit()
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> serde_json::Result<V::Value> {
+        visitor.visit_some(self)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        visitor: V,
+    ) -> serde_json::Result<V::Value> {
+        // serde_json's raw values are a newtype of this name, which only it can read.
+        if name == "$serde_json::private::RawValue" {
+            self.0.deserialize_newtype_struct(name, visitor)
+        } else {
+            visitor.visit_newtype_struct(self)
+        }
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> serde_json::Result<V::Value> {
+        self.0.deserialize_struct(name, fields, visitor)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> serde_json::Result<V::Value> {
+        self.0.deserialize_enum(name, variants, visitor)
+    }
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> serde_json::Result<V::Value> {
+        self.0.deserialize_any(visitor)
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf seq tuple
+        tuple_struct map identifier
+    }
+}

@@ -1,0 +1,153 @@
+//! [`KeySet`]: the keys of an issuer, from a JWK Set or one by one.
+
+use std::{borrow::Cow, fmt};
+
+use serde_json::value::RawValue;
+
+use super::{
+    Key,
+    jwk::{self, Reason, shown},
+};
+use crate::{error::ConfigError, json};
+
+/// The keys of an issuer.
+///
+/// ```
+/// use tower_bearer::KeySet;
+///
+/// let keys = KeySet::from_json(
+///     r#"{"keys": [
+///         {"kty": "OKP", "crv": "Ed25519", "kid": "2026-01", "alg": "EdDSA",
+///          "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"},
+///         {"kty": "RSA", "use": "enc", "n": "…", "e": "AQAB"}
+///     ]}"#,
+/// )?;
+/// assert_eq!(keys.keys()[0].key_id(), Some("2026-01"));
+/// assert_eq!(keys.skipped()[0].to_string(), "key 1: `use` is \"enc\", not \"sig\"");
+/// # Ok::<(), tower_bearer::ConfigError>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct KeySet {
+    keys: Vec<Key>,
+    skipped: Vec<SkippedKey>,
+}
+
+/// Each key costs memory and, where a token names none, a verification: a set of more is a mistake
+/// or an attack.
+const MOST_KEYS: usize = 256;
+
+impl KeySet {
+    /// No keys.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a key.
+    #[must_use]
+    pub fn with_key(mut self, key: Key) -> Self {
+        self.keys.push(key);
+        self
+    }
+
+    /// A JWK Set (RFC 7517 §5). Keys that cannot be used, as an issuer may publish for other ends,
+    /// are [`skipped`](Self::skipped); symmetric keys are taken.
+    ///
+    /// # Errors
+    /// If it is no JWK Set, has more than 256 keys, or none that can be used; then the message says
+    /// why.
+    pub fn from_json(json: &str) -> Result<Self, ConfigError> {
+        let set = Self::parse(json).map_err(ConfigError::new)?;
+        if !set.keys.is_empty() {
+            return Ok(set);
+        }
+        let mut message = "a JWK Set without a key that can be used".to_owned();
+        for (number, skipped) in set.skipped.iter().enumerate() {
+            message.push_str(if number == 0 { ": " } else { "; " });
+            if number == 5 {
+                message.push('…');
+                break;
+            }
+            message.push_str(&skipped.to_string());
+        }
+        Err(ConfigError::new(message))
+    }
+
+    /// The same, with no key left if it comes to that. The error says what is wrong with the document.
+    pub(super) fn parse(json: &str) -> Result<Self, Cow<'static, str>> {
+        let members = json::object(json)
+            .ok_or("not a JWK Set: no JSON object, or one with a member twice")?;
+        let Some((_, keys)) = members.iter().find(|(name, _)| name == "keys") else {
+            return Err(if members.iter().any(|(name, _)| name == "kty") {
+                "a single JWK, not a JWK Set; use Key::from_jwk".into()
+            } else {
+                "not a JWK Set: it has no member `keys`".into()
+            });
+        };
+        let keys: Vec<&RawValue> = serde_json::from_str(keys.get())
+            .map_err(|_| "not a JWK Set: `keys` is not an array")?;
+        if keys.len() > MOST_KEYS {
+            return Err(format!(
+                "a JWK Set of {} keys; at most {MOST_KEYS} are accepted",
+                keys.len()
+            )
+            .into());
+        }
+        let mut set = Self::new();
+        for (index, json) in keys.into_iter().enumerate() {
+            match jwk::parse(json.get()) {
+                Ok(key) => set.keys.push(key),
+                Err(unusable) => set.skipped.push(SkippedKey {
+                    index,
+                    key_id: unusable.key_id,
+                    reason: unusable.reason,
+                }),
+            }
+        }
+        Ok(set)
+    }
+
+    /// The keys, in their order.
+    pub fn keys(&self) -> &[Key] {
+        &self.keys
+    }
+
+    /// The keys of the JWK Set that cannot be used, and why.
+    pub fn skipped(&self) -> &[SkippedKey] {
+        &self.skipped
+    }
+}
+
+/// A key of a JWK Set that cannot be used. `Display` says which and why, without a byte of it.
+#[derive(Clone, Debug)]
+pub struct SkippedKey {
+    index: usize,
+    key_id: Option<String>,
+    reason: Reason,
+}
+
+impl SkippedKey {
+    /// Where it stands in `keys`, from 0.
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    /// Its `kid`, if it has one.
+    pub fn key_id(&self) -> Option<&str> {
+        self.key_id.as_deref()
+    }
+
+    /// Why it cannot be used.
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+}
+
+impl fmt::Display for SkippedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "key {}", self.index)?;
+        if let Some(key_id) = &self.key_id {
+            write!(f, " ({})", shown(key_id))?;
+        }
+        write!(f, ": {}", self.reason)
+    }
+}

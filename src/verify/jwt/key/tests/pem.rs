@@ -1,0 +1,95 @@
+//! Public keys in PEM: those of RFC 7520 §3.1 and §3.3, RFC 7515 §A.3 and RFC 8037 §A.2, and others.
+
+pub(super) const RSA: &str = "\
+-----BEGIN PUBLIC KEY-----
+MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAn4EPtAOCc9AlkeQHPzHS
+tgAbgs7bTZLwUBZdR8/KuKPEHLd4rHVTeT+O+XV2jRojdNhxJWTDvNd7nqQ0VEiZ
+QHz/AJmSCpMaJMRBSFKrKb2wqVwGU/NsYOYL+QtiWN2lbzcEe6XC0dApr5ydQLrH
+qkHHig3RBordaZ6Aj+oBHqFEHYpPe7Tpe+OfVfHd1E6cS6M1FZcD1NNLYD5lFHpP
+I9bTwJlsde3uhGqC0ZCuEHg8lhzwOHrtIQbS0FVbb9k3+tVTU4fg/3L/vniUFAKw
+uCLqKnS2BYwdq/mzSnbLY7h/qixoR7jig3//kRhuaxwUkRz5iaiQkqgc5gHdrNP5
+zwIDAQAB
+-----END PUBLIC KEY-----
+";
+
+pub(super) const PKCS1_RSA: &str = "\
+-----BEGIN RSA PUBLIC KEY-----
+MIIBCgKCAQEAn4EPtAOCc9AlkeQHPzHStgAbgs7bTZLwUBZdR8/KuKPEHLd4rHVT
+eT+O+XV2jRojdNhxJWTDvNd7nqQ0VEiZQHz/AJmSCpMaJMRBSFKrKb2wqVwGU/Ns
+YOYL+QtiWN2lbzcEe6XC0dApr5ydQLrHqkHHig3RBordaZ6Aj+oBHqFEHYpPe7Tp
+e+OfVfHd1E6cS6M1FZcD1NNLYD5lFHpPI9bTwJlsde3uhGqC0ZCuEHg8lhzwOHrt
+IQbS0FVbb9k3+tVTU4fg/3L/vniUFAKwuCLqKnS2BYwdq/mzSnbLY7h/qixoR7ji
+g3//kRhuaxwUkRz5iaiQkqgc5gHdrNP5zwIDAQAB
+-----END RSA PUBLIC KEY-----
+";
+
+pub(super) const P256: &str = "\
+-----BEGIN PUBLIC KEY-----
+MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEf83OJ3D2xF1Bg8vub9tLe1gHMzV7
+6e8Tus9uPHvRVEXH8UTNG72bfocs3+257rn0s2ldbqkLJK2KRiMohYjlrQ==
+-----END PUBLIC KEY-----
+";
+
+pub(super) const P384: &str = "\
+-----BEGIN PUBLIC KEY-----
+MHYwEAYHKoZIzj0CAQYFK4EEACIDYgAE5Q0gGuK9MQX3HPFUTzttPRgVCoeOTfAG
+Sc1YJuB48jt9jZ8tk+h/93sXPo1qIxFr+uHCA7t2iyc5LmqjL94po1WpN0YpAkyq
+xKV7qV/0tMW+cLAiDwKE+V8Lrl8ZZXcV
+-----END PUBLIC KEY-----
+";
+
+pub(super) const P521: &str = "\
+-----BEGIN PUBLIC KEY-----
+MIGbMBAGByqGSM49AgEGBSuBBAAjA4GGAAQAcpkss6wI7PPlxj3t7A1RqMH3nvL4
+L5Tzxze/XeeYZnHqxiX+gle70DlGRMqqOq+PJ6RYX7vK0PJFdiAIXlyPQq0B3KaU
+e86IvFeQSFrJdCc0K8NfiH2G1loIk3fiR+YLqlXk6FAeKtpXJKxR1pCQCAM+vBCs
+mZudf1zCUZ8/4eodlHU=
+-----END PUBLIC KEY-----
+";
+
+pub(super) const ED25519: &str = "\
+-----BEGIN PUBLIC KEY-----
+MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=
+-----END PUBLIC KEY-----
+";
+
+pub(super) const RSA_1024: &str = "\
+-----BEGIN PUBLIC KEY-----
+MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQDG/ZaPQb8ENRtLNR1vG0qyfjRv
+y2H8iwjsz8uhIAdK3i77PFaXhWL3ZJ7/cjNd9hPFsOosnepPGejYSblWz/3kubQU
+E+s0ioyAX0DcEAifR3nAiT7U/OB6k81TQRxWJt/S+jMG8YLQw242vzeCcDEIX4He
+7feKzDlG7RYVWWBvWQIDAQAB
+-----END PUBLIC KEY-----
+";
+
+pub(super) const RSA_PSS: &str = "\
+-----BEGIN PUBLIC KEY-----
+MIIBIDALBgkqhkiG9w0BAQoDggEPADCCAQoCggEBAK2NQrXaDRsJHhzDI9Md+JDu
+2cVHDKpeYRzvcTAxPqXVpNAWJNsnMzxeiNcLu3puscE0ic57B/aUDRDQXnwqmtU3
+2PybyepQqs1VawVdzSKYi2UJDgZG+PZrL4/IyZ8KGsBQ94bgK5IP7S4LF/3V6328
+auAI+5gE4BsitXwbZdFDDNLR9k+KM+wT1ScyTzCZ8r3UPsSHO8l5DqkAcj+j2ozs
+gm0RqNkZBIxXmWTXJ+aCTgcg7N/D56FaJfYHZiBUQORW2S+K2RgK6V1U3gDd6b3P
+cHSnssZyvkfRMWLVUXh3PpiWlltOGNwWvhKExo0Y/LDoe7p3qpavJF3JRaJRsYkC
+AwEAAQ==
+-----END PUBLIC KEY-----
+";
+
+pub(super) const SECP256K1: &str = "\
+-----BEGIN PUBLIC KEY-----
+MFYwEAYHKoZIzj0CAQYFK4EEAAoDQgAEWdv0b4yUdZuiEnfDN4T0FkX3tE9sWWpY
+zpLmZhkavj7FNK1EF1+8MA9Ops5kgwmgQs5zmnkZeYzYXiFsSjB/bg==
+-----END PUBLIC KEY-----
+";
+
+pub(super) const X25519: &str = "\
+-----BEGIN PUBLIC KEY-----
+MCowBQYDK2VuAyEApOCSkrZRwni5dyxWn1+puxPZBrRqtoyd+dwrRAn4ogk=
+-----END PUBLIC KEY-----
+";
+
+pub(super) const P256_COMPRESSED: &str = "\
+-----BEGIN PUBLIC KEY-----
+MDkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDIgADf83OJ3D2xF1Bg8vub9tLe1gHMzV7
+6e8Tus9uPHvRVEU=
+-----END PUBLIC KEY-----
+";
