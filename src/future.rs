@@ -166,7 +166,7 @@ where
                         Some(waiting) => ready!(waiting.service.poll_ready(cx))?,
                         None => return Poll::Pending,
                     }
-                    waiting.take().map(|waiting| waiting.call())
+                    waiting.take().map(|waiting| (*waiting).call())
                 }
             };
             match next {
@@ -201,12 +201,11 @@ where
         }
     }
 
-    fn call(self: Box<Self>) -> State<S, V, B> {
-        let mut waiting = *self;
-        let request = Request::from_parts(waiting.parts, waiting.body);
+    fn call(mut self) -> State<S, V, B> {
+        let request = Request::from_parts(self.parts, self.body);
         State::Inner {
-            response: waiting.service.call(request),
-            after: waiting.after,
+            response: self.service.call(request),
+            after: self.after,
         }
     }
 }
