@@ -9,7 +9,7 @@
 //! `Key::from_pem`, `Key::hmac` or a JWK Set takes the place of the issuer made here.
 #![allow(clippy::print_stdout)]
 
-use std::{env, error::Error};
+use std::{env, error::Error, future::IntoFuture, time::Duration};
 
 use axum::{Json, Router, extract::OriginalUri, response::IntoResponse, routing::get};
 use serde::Deserialize;
@@ -27,6 +27,9 @@ use tower_http::{
 
 const ISSUER: &str = "https://login.example.com";
 const AUDIENCE: &str = "https://api.example.com";
+
+/// How long requests have to finish once the server is told to stop.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// What this service reads from a token, beside the claims that the standards name.
 #[derive(Deserialize)]
@@ -96,9 +99,12 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
         "curl -i {url}/api/v2/elements -H \"traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\""
     );
 
-    axum::serve(listener, app)
-        .with_graceful_shutdown(stopped())
-        .await?;
+    let server = axum::serve(listener, app).with_graceful_shutdown(stopped());
+    tokio::select! {
+        result = server.into_future() => result?,
+        // Requests are finished, but a client that does not hang up is not waited for.
+        () = async { stopped().await; tokio::time::sleep(GRACE).await } => {}
+    }
     Ok(())
 }
 

@@ -1,4 +1,76 @@
-//! Bearer-token authentication for every tower stack.
+//! Bearer-token authentication for every tower stack: one layer finds the token, a [`Verifier`] judges
+//! it, the service behind gets [`Claims`], and every refusal is the same problem document of RFC 9457
+//! with the challenge of RFC 6750.
+//!
+//! ```
+//! use std::convert::Infallible;
+//!
+//! use http::{Request, Response};
+//! use http_body_util::Empty;
+//! use tower::{Layer, ServiceExt, service_fn};
+//! use tower_bearer::{AuthError, BearerAuthLayer, BearerToken, Claims, verify_fn};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Infallible> {
+//! let verifier = verify_fn(|token: BearerToken<'_>| match token.as_str() {
+//!     "mF_9.B5f-4.1JqM" => Ok(Claims::builder().subject("alice").scope("read").build(())),
+//!     _ => Err(AuthError::invalid_token("unknown")),
+//! });
+//! let service = BearerAuthLayer::new(verifier).layer(service_fn(|request: Request<()>| async move {
+//!     let claims: &Claims = request.extensions().get().unwrap();
+//!     assert_eq!(claims.registered().subject(), Some("alice"));
+//!     Ok::<_, Infallible>(Response::new(Empty::<bytes::Bytes>::new()))
+//! }));
+//!
+//! let good = Request::get("/").header("authorization", "Bearer mF_9.B5f-4.1JqM").body(()).unwrap();
+//! assert_eq!(service.clone().oneshot(good).await?.status(), 200);
+//!
+//! let none = Request::get("/").body(()).unwrap();
+//! let response = service.oneshot(none).await?;
+//! assert_eq!(response.status(), 401);
+//! assert_eq!(response.headers()["www-authenticate"], r#"Bearer realm="api""#);
+//! assert_eq!(response.headers()["content-type"], "application/problem+json");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Where to look
+//! * What is configured: [`BearerAuthLayer`]. Where it stands in a stack is said there.
+//! * Who judges a token: `JwtVerifier` (feature `jwt`), `StaticTokens`, [`verify_fn`],
+//!   [`verify_async_fn`], or a [`Verifier`] of one's own.
+//! * What depends on the request: [`Check`], [`RequireScopes`], and for one route
+//!   [`BearerAuthLayer::require`].
+//! * What handlers get: [`Claims`], out of the request's extensions or, with the feature `axum`, as an
+//!   extractor.
+//! * What clients get: [`ProblemJson`], or a [`Reject`] of one's own; [`Problem`] for answers of handlers
+//!   in the same voice.
+//! * Where the token is: the `Authorization` header, and each [`TokenSource`] that is asked for.
+//! * What goes by without a token: [`BearerAuthLayer::optional`] and [`exempt`].
+//!
+//! # How a token is decided on
+//! | request | answer |
+//! |---|---|
+//! | no credentials, or another scheme | 401, a challenge without `error` (RFC 6750 §3.1) |
+//! | `Bearer` in any case, one or more spaces, one b64token of at most 16 KiB | it is verified |
+//! | `Bearer` and anything else | 401 `invalid_token` |
+//! | two `Authorization` lines; a token in two enabled places, or twice in one | 400 `invalid_request` |
+//! | an enabled query parameter or cookie that is empty | 401 `invalid_token` |
+//! | optional, and no credentials | the service, without claims |
+//! | optional, and a bad token | refused as above, never anonymous |
+//! | exempt | the service, header and body untouched |
+//!
+//! # Features
+//! | feature | what it adds |
+//! |---|---|
+//! | `jwt` (default) | `JwtVerifier`, `Key`, `KeySet` |
+//! | `aws-lc-rs` (default) | the crypto that `jwt` and `StaticTokens` need, by aws-lc-rs |
+//! | `rust-crypto` | the same in pure Rust; with both on, aws-lc-rs is used |
+//! | `axum` | [`Claims`] as an axum extractor, [`Problem`] as a response |
+//! | `testing` | an issuer to test against |
+//! | `full` | all of these but `rust-crypto` |
+//!
+//! A feature adds API and never changes behaviour. Without any the layer stands alone: no JWT, no crypto,
+//! no runtime.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
@@ -58,3 +130,13 @@ pub use verify::{
 };
 #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
 pub use verify::{StaticTokens, StaticTokensBuilder};
+
+// The code in the README compiles.
+#[cfg(all(
+    doctest,
+    feature = "axum",
+    feature = "jwt",
+    any(feature = "aws-lc-rs", feature = "rust-crypto")
+))]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -190,7 +190,7 @@ impl<C, F> fmt::Debug for VerificationFuture<C, F> {
 /// });
 /// ```
 ///
-/// (To compare with secrets, use [`StaticTokens`](crate::StaticTokens), which does it in constant time.)
+/// (To compare with secrets, use `StaticTokens`, which does it in constant time.)
 pub fn verify_fn<F, C>(f: F) -> VerifyFn<F>
 where
     F: Fn(BearerToken<'_>) -> Result<Claims<C>, AuthError>,
