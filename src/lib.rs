@@ -83,7 +83,7 @@
     )
 )]
 
-#[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
+#[cfg(all(feature = "jwt", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
 mod algorithm;
 mod body;
 mod check;
@@ -107,7 +107,7 @@ pub mod testing;
 mod token;
 mod verify;
 
-#[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
+#[cfg(all(feature = "jwt", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
 pub use algorithm::Algorithm;
 pub use body::ResponseBody;
 pub use check::{Check, CheckContext, Checked, Credentials, RequireScopes};

@@ -116,10 +116,10 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (parts, body) = request.into_parts();
         let Some(claims) = parts.extensions.get::<Claims<C>>() else {
-            if parts.extensions.get::<Anonymous>().is_some() {
-                return self.auth.refuse(AuthError::missing_token(), &parts);
-            }
-            return ResponseFuture::refused(claims_not_found::<C>().into_response());
+            return ResponseFuture::refused(match parts.extensions.get::<Anonymous>() {
+                Some(anonymous) => anonymous.voice.answer(AuthError::missing_token(), &parts),
+                None => claims_not_found::<C>().into_response(),
+            });
         };
         match self.auth.check_from(0, claims.clone(), &parts) {
             Judgement::Admitted(_) => {

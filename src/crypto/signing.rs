@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-use super::{Curve, KeyError, Material, checked};
+use super::{Curve, KeyError, Material, verifying::checked};
 use crate::algorithm::Algorithm;
 
 /// What a backend does with a private key or an HMAC secret.

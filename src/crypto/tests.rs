@@ -7,7 +7,10 @@
     clippy::unwrap_used
 )]
 
-use super::*;
+use std::fmt;
+
+use super::{verifying::Verifying, *};
+use crate::algorithm::Algorithm;
 
 mod vectors;
 

@@ -37,7 +37,7 @@ impl signing::PrivateKey for PrivateKey {
 
     fn from_secret(algorithm: Algorithm, secret: &[u8]) -> Option<Self> {
         Some(Self::Hmac(hmac::Key::new(
-            super::hmac_of(algorithm)?,
+            super::verifying::hmac_of(algorithm)?,
             secret,
         )))
     }
