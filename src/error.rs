@@ -417,6 +417,8 @@ pub mod reason {
         ISSUER_MISMATCH = "issuer_mismatch";
         /// An `aud` without any of the configured.
         AUDIENCE_MISMATCH = "audience_mismatch";
+        /// A verdict that ended between being given and being used: its key was withdrawn, or it expired.
+        VERDICT_ENDED = "verdict_ended";
         /// A scope that is needed is not there.
         INSUFFICIENT_SCOPE = "insufficient_scope";
         /// The user must authenticate anew or more strongly.

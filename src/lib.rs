@@ -65,6 +65,7 @@
 //! | `jwt` (default) | `JwtVerifier`, `Key`, `KeySet` |
 //! | `aws-lc-rs` (default) | the crypto that `jwt` and `StaticTokens` need, by aws-lc-rs |
 //! | `rust-crypto` | the same in pure Rust; with both on, aws-lc-rs is used |
+//! | `cache` | `Cached`: verdicts kept for as long as they hold |
 //! | `axum` | [`Claims`] as an axum extractor, [`Problem`] as a response |
 //! | `testing` | an issuer to test against |
 //! | `full` | all of these but `rust-crypto` |
@@ -128,6 +129,8 @@ pub use verify::{
     BoxFuture, MapClaims, SharedVerifier, TryMapClaims, Verification, VerificationFuture, Verifier,
     VerifyAsyncFn, VerifyFn, verify_async_fn, verify_fn,
 };
+#[cfg(feature = "cache")]
+pub use verify::{CacheStats, Cached};
 #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
 pub use verify::{StaticTokens, StaticTokensBuilder};
 

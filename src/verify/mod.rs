@@ -16,6 +16,8 @@ use crate::{
     token::{BearerToken, OwnedToken},
 };
 
+#[cfg(feature = "cache")]
+mod cached;
 mod map;
 mod shared;
 
@@ -24,6 +26,8 @@ pub(crate) mod jwt;
 #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
 mod static_tokens;
 
+#[cfg(feature = "cache")]
+pub use cached::{CacheStats, Cached};
 pub use map::{MapClaims, TryMapClaims};
 pub use shared::SharedVerifier;
 #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]

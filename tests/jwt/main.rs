@@ -14,6 +14,7 @@
 )]
 
 mod algorithm;
+mod cached;
 mod claims;
 mod form;
 mod keys;
