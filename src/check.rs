@@ -131,8 +131,9 @@ impl<'a, C> CheckContext<'a, C> {
     /// took them out ([`remove_token`](crate::BearerAuthLayer::remove_token)).
     pub fn credentials(&self) -> Option<Credentials<'a>> {
         let found = source::find(self.request, self.sources).ok().flatten()?;
+        found.token().ok()?;
         Some(Credentials {
-            text: found.into_text(),
+            raw: found.into_raw(),
         })
     }
 }
@@ -149,7 +150,7 @@ impl<C> fmt::Debug for CheckContext<'_, C> {
 
 /// The scheme of a request's credentials and its token. Its `Debug` does not show the token.
 pub struct Credentials<'a> {
-    text: std::borrow::Cow<'a, str>,
+    raw: std::borrow::Cow<'a, [u8]>,
 }
 
 impl Credentials<'_> {
@@ -161,7 +162,8 @@ impl Credentials<'_> {
 
     /// The token.
     pub fn token(&self) -> BearerToken<'_> {
-        BearerToken::trusted(&self.text)
+        // It was looked at when it was found.
+        BearerToken::trusted(std::str::from_utf8(&self.raw).unwrap_or_default())
     }
 }
 

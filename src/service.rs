@@ -72,10 +72,16 @@ where
         }
 
         let (verification, after) = match source::find(&parts, &auth.sources) {
-            Ok(Some(found)) => (
-                auth.verifier.verify(found.token()),
-                After::of(found.place, &parts.method),
-            ),
+            Ok(Some(found)) => {
+                let verification = match auth.verifier.recall(found.raw()) {
+                    Some(claims) => Verification::Ready(Ok(claims)),
+                    None => match found.token() {
+                        Ok(token) => auth.verifier.verify(token),
+                        Err(error) => return auth.refuse(error, &parts),
+                    },
+                };
+                (verification, After::of(found.place, &parts.method))
+            }
             Ok(None) if auth.optional => return self.call_anonymously(parts, body),
             Ok(None) => return auth.refuse(AuthError::missing_token(), &parts),
             Err(error) => return auth.refuse(error, &parts),

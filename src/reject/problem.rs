@@ -131,7 +131,7 @@ impl Problem {
 
 /// The response around a document.
 pub(super) fn problem_response(status: StatusCode, body: Bytes) -> Response<Bytes> {
-    let length = HeaderValue::from(body.len());
+    let length = content_length(body.len());
     super::response(
         status,
         [
@@ -141,6 +141,30 @@ pub(super) fn problem_response(status: StatusCode, body: Bytes) -> Response<Byte
         ],
         body,
     )
+}
+
+/// A length as a header. Problems have some hundred bytes, whose three digits are there already.
+fn content_length(length: usize) -> HeaderValue {
+    static THREE_DIGITS: [[u8; 3]; 1000] = three_digits();
+    match THREE_DIGITS
+        .get(length)
+        .map(|digits| std::str::from_utf8(digits))
+    {
+        Some(Ok(digits)) if length >= 100 => HeaderValue::from_static(digits),
+        _ => HeaderValue::from(length),
+    }
+}
+
+#[allow(clippy::indexing_slicing)] // Evaluated when it is compiled.
+const fn three_digits() -> [[u8; 3]; 1000] {
+    let mut all = [[b'0'; 3]; 1000];
+    let mut number = 0;
+    while number < all.len() {
+        let [hundreds, tens, ones] = [number / 100, number / 10 % 10, number % 10];
+        all[number] = [b'0' + hundreds as u8, b'0' + tens as u8, b'0' + ones as u8];
+        number += 1;
+    }
+    all
 }
 
 impl Serialize for Problem {

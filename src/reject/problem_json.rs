@@ -264,7 +264,23 @@ fn is_uri(text: &str) -> bool {
 
 /// Whether a path can be repeated as it is (RFC 3986 §3.3).
 fn is_uri_path(path: &str) -> bool {
-    !path.is_empty() && path.bytes().all(|byte| is_path_byte(byte) && byte != b'%')
+    const PLAIN: [bool; 256] = plain_bytes();
+    !path.is_empty()
+        && path
+            .bytes()
+            .all(|byte| PLAIN.get(usize::from(byte)) == Some(&true))
+}
+
+/// The bytes of a path that need not be looked at further, by their value.
+#[allow(clippy::indexing_slicing)] // Evaluated when it is compiled.
+const fn plain_bytes() -> [bool; 256] {
+    let mut plain = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        plain[byte] = is_path_byte(byte as u8) && byte as u8 != b'%';
+        byte += 1;
+    }
+    plain
 }
 
 const fn is_path_byte(byte: u8) -> bool {

@@ -42,10 +42,11 @@ impl<'a> TraceId<'a> {
         match self {
             Self::Callers(id) => text.push_str(id),
             Self::Fresh(id) => {
-                for byte in id.to_be_bytes() {
-                    text.push(hex(byte >> 4));
-                    text.push(hex(byte & 0xf));
+                let mut digits = [0; 32];
+                for (pair, byte) in digits.chunks_exact_mut(2).zip(id.to_be_bytes()) {
+                    pair.copy_from_slice(&[hex(byte >> 4), hex(byte & 0xf)]);
                 }
+                text.push_str(std::str::from_utf8(&digits).unwrap_or_default());
             }
         }
     }
@@ -59,12 +60,9 @@ impl fmt::Display for TraceId<'_> {
     }
 }
 
-const fn hex(digit: u8) -> char {
-    (if digit < 10 {
-        b'0' + digit
-    } else {
-        b'a' + digit - 10
-    }) as char
+const fn hex(digit: u8) -> u8 {
+    // Without a branch: the letters stand 39 behind where the digits would go on.
+    digit + b'0' + (digit > 9) as u8 * 39
 }
 
 /// The trace id of the one `traceparent` (W3C Trace Context §3.2): version 00 has exactly 55

@@ -142,31 +142,36 @@ pub(crate) enum Place {
     WebSocketProtocol,
 }
 
-/// A well-formed token and where it was found.
+/// What was found where a token may be. Its form is not looked at before it is asked for: RFC 6750 §2
+/// counts places, not good tokens.
 pub(crate) struct Presented<'a> {
-    text: Cow<'a, str>,
+    raw: Cow<'a, [u8]>,
     pub(crate) place: Place,
 }
 
 impl<'a> Presented<'a> {
-    pub(crate) fn token(&self) -> BearerToken<'_> {
-        BearerToken::trusted(&self.text)
+    pub(crate) fn raw(&self) -> &[u8] {
+        &self.raw
     }
 
-    pub(crate) fn into_text(self) -> Cow<'a, str> {
-        self.text
+    pub(crate) fn token(&self) -> Result<BearerToken<'_>, AuthError> {
+        BearerToken::from_bytes(&self.raw)
+    }
+
+    pub(crate) fn into_raw(self) -> Cow<'a, [u8]> {
+        self.raw
     }
 }
 
-/// What is found before its form is looked at: RFC 6750 §2 counts places, not good tokens.
 #[derive(Default)]
-struct Search<'a>(Option<(Cow<'a, [u8]>, Place)>);
+struct Search<'a>(Option<Presented<'a>>);
 
 impl<'a> Search<'a> {
     fn add(&mut self, raw: impl Into<Cow<'a, [u8]>>, place: Place) -> Result<(), AuthError> {
         match self.0 {
             None => {
-                self.0 = Some((raw.into(), place));
+                let raw = raw.into();
+                self.0 = Some(Presented { raw, place });
                 Ok(())
             }
             Some(_) => Err(repeated("The request holds more than one access token")),
@@ -178,7 +183,7 @@ fn repeated(detail: &'static str) -> AuthError {
     AuthError::invalid_request(reason::TOKEN_REPEATED, detail)
 }
 
-/// Finds the one token of a request, or that there is none.
+/// Finds the one place of a request that holds a token, or that there is none.
 ///
 /// From a header it is borrowed; a query parameter may have to be decoded into a text of its own.
 pub(crate) fn find<'a>(
@@ -245,14 +250,7 @@ pub(crate) fn find<'a>(
         }
     }
 
-    let Some((raw, place)) = search.0 else {
-        return Ok(None);
-    };
-    let text = match raw {
-        Cow::Borrowed(raw) => Cow::Borrowed(BearerToken::from_bytes(raw)?.as_str()),
-        Cow::Owned(raw) => Cow::Owned(BearerToken::from_bytes(&raw)?.as_str().to_owned()),
-    };
-    Ok(Some(Presented { text, place }))
+    Ok(search.0)
 }
 
 /// What follows the scheme `Bearer`, in any case (RFC 9110 §11.1), and its spaces; `None` for any
@@ -359,12 +357,13 @@ pub(crate) fn mark_sensitive(headers: &mut HeaderMap, sources: &[TokenSource]) {
 }
 
 fn mark(headers: &mut HeaderMap, name: &HeaderName) {
-    // An `Entry` can reach every line, but is much dearer than a look at the first.
     let Some(first) = headers.get_mut(name) else {
         return;
     };
     first.set_sensitive(true);
-    if headers.get_all(name).iter().nth(1).is_some()
+    // Only where some header has several lines can this one have them. An `Entry` reaches them all, but
+    // is much dearer than a look at the first.
+    if headers.len() > headers.keys_len()
         && let Entry::Occupied(mut lines) = headers.entry(name)
     {
         lines.iter_mut().for_each(|line| line.set_sensitive(true));

@@ -135,9 +135,10 @@ where
     type Future = BoxFuture<Result<Claims<V::Claims>, AuthError>>;
 
     fn verify(&self, token: BearerToken<'_>) -> Verification<Self::Claims, Self::Future> {
-        if let Some(claims) = self.store.get(token) {
+        if let Some(claims) = self.store.get(token.as_str().as_bytes()) {
             return Verification::Ready(Ok(claims));
         }
+        self.store.count_miss();
         if let Some(verdict) = self.flights.join(token, &self.store) {
             return Verification::Pending(verdict);
         }
@@ -152,6 +153,10 @@ where
                 Verification::Pending(self.flights.begin(token, &self.store, verdict))
             }
         }
+    }
+
+    fn recall(&self, credentials: &[u8]) -> Option<Claims<V::Claims>> {
+        self.store.get(credentials)
     }
 }
 

@@ -92,6 +92,13 @@ macro_rules! mapped {
                     }),
                 }
             }
+
+            fn recall(&self, credentials: &[u8]) -> Option<Claims<D>> {
+                let $f = &*self.f;
+                let claims = self.verifier.recall(credentials)?;
+                let mapped: Result<_, AuthError> = claims.try_map(|$custom| $apply);
+                mapped.ok()
+            }
         }
 
         impl<V, F, D> Future for $Future<V, F>

@@ -65,6 +65,16 @@ pub trait Verifier {
     /// Judges `token`.
     fn verify(&self, token: BearerToken<'_>) -> Verification<Self::Claims, Self::Future>;
 
+    /// A verdict on these very bytes that is known already and still holds, if there is one. The layer
+    /// asks before it looks whether they are a token at all, and asks [`verify`](Self::verify) if not.
+    ///
+    /// Only a verifier that keeps verdicts, as `Cached` does, has an answer; the default is `None`.
+    /// What it keeps must have been a [`BearerToken`] when it was verified.
+    fn recall(&self, credentials: &[u8]) -> Option<Claims<Self::Claims>> {
+        let _ = credentials;
+        None
+    }
+
     /// Turns the user's part of the claims into another; the rest of the verdict stays as it is.
     ///
     /// ```
@@ -111,6 +121,10 @@ impl<V: Verifier + ?Sized> Verifier for Arc<V> {
 
     fn verify(&self, token: BearerToken<'_>) -> Verification<Self::Claims, Self::Future> {
         (**self).verify(token)
+    }
+
+    fn recall(&self, credentials: &[u8]) -> Option<Claims<Self::Claims>> {
+        (**self).recall(credentials)
     }
 }
 

@@ -11,6 +11,7 @@ pub struct SharedVerifier<C>(Arc<dyn Erased<C>>);
 /// A verifier whose future is a box, so that it can be a trait object.
 trait Erased<C>: Send + Sync {
     fn verify(&self, token: BearerToken<'_>) -> Verification<C, Boxed<C>>;
+    fn recall(&self, credentials: &[u8]) -> Option<Claims<C>>;
 }
 
 type Boxed<C> = BoxFuture<Result<Claims<C>, AuthError>>;
@@ -25,6 +26,10 @@ where
             Verification::Ready(verdict) => Verification::Ready(verdict),
             Verification::Pending(future) => Verification::Pending(Box::pin(future)),
         }
+    }
+
+    fn recall(&self, credentials: &[u8]) -> Option<Claims<V::Claims>> {
+        Verifier::recall(self, credentials)
     }
 }
 
@@ -44,6 +49,10 @@ impl<C: Send + Sync + 'static> Verifier for SharedVerifier<C> {
 
     fn verify(&self, token: BearerToken<'_>) -> Verification<Self::Claims, Self::Future> {
         self.0.verify(token)
+    }
+
+    fn recall(&self, credentials: &[u8]) -> Option<Claims<C>> {
+        self.0.recall(credentials)
     }
 }
 
