@@ -131,20 +131,22 @@ const FIRST: usize = 24;
 
 /// The names of an object's members so far, which must be unique (RFC 7515 §4, RFC 7519 §4).
 pub(crate) struct Names<'a> {
-    first: [Cow<'a, str>; FIRST],
+    first: [&'a str; FIRST],
     count: usize,
     // One bit for each kind of name there was: most names are seen to be new by it.
     seen: u64,
-    others: HashSet<Cow<'a, str>>,
+    // What is more, and what is spelled with escapes: a set with a keyed hash, so that a thousand names
+    // do not take a million comparisons.
+    others: Option<HashSet<Cow<'a, str>>>,
 }
 
 impl Default for Names<'_> {
     fn default() -> Self {
         Self {
-            first: [const { Cow::Borrowed("") }; FIRST],
+            first: [""; FIRST],
             count: 0,
             seen: 0,
-            others: HashSet::new(),
+            others: None,
         }
     }
 }
@@ -154,20 +156,23 @@ impl<'a> Names<'a> {
         let bit = bit_of(&name);
         let maybe_seen = self.seen & bit != 0;
         self.seen |= bit;
-        if maybe_seen && (self.first.iter().take(self.count).any(|seen| *seen == name)) {
+        let others = self.others.as_ref();
+        if maybe_seen
+            && (self.first.iter().take(self.count).any(|seen| *seen == name)
+                || others.is_some_and(|others| others.contains(&name)))
+        {
             return Err(E::custom("a member stands twice"));
         }
-        if let Some(slot) = self.first.get_mut(self.count) {
-            *slot = name;
-            self.count = self.count.saturating_add(1);
-            return Ok(());
+        match (name, self.first.get_mut(self.count)) {
+            (Cow::Borrowed(name), Some(slot)) => {
+                *slot = name;
+                self.count = self.count.saturating_add(1);
+            }
+            (name, _) => {
+                self.others.get_or_insert_default().insert(name);
+            }
         }
-        // A set with a keyed hash, so that a thousand names do not take a million comparisons.
-        if self.others.insert(name) {
-            Ok(())
-        } else {
-            Err(E::custom("a member stands twice"))
-        }
+        Ok(())
     }
 }
 

@@ -139,6 +139,7 @@ where
 /// Stands in the type of [`Require`]'s future for the verifier, which was asked further out.
 pub struct Verified<C>(PhantomData<fn() -> C>);
 
+#[diagnostic::do_not_recommend]
 impl<C: Send + Sync + 'static> Verifier for Verified<C> {
     type Claims = C;
     type Future = Ready<Result<Claims<C>, AuthError>>;

@@ -73,36 +73,33 @@ fn traceparent(headers: &HeaderMap) -> Option<&str> {
     if lines.next().is_some() {
         return None;
     }
-    let line = std::str::from_utf8(line.as_bytes()).ok()?;
-    let (known, more) = line.split_at_checked(55)?;
-    let mut fields = known.split('-');
-    let (version, trace_id, parent_id, flags) = (
-        fields.next()?,
-        fields.next()?,
-        fields.next()?,
-        fields.next()?,
-    );
-    let valid = fields.next().is_none()
-        && is_lower_hex(version, 2)
-        && version != "ff"
-        && is_lower_hex(trace_id, 32)
+    let line = line.as_bytes();
+    let (known, more) = line.split_first_chunk::<55>()?;
+    let (version, known) = known.split_first_chunk::<3>()?;
+    let (trace_id, known) = known.split_first_chunk::<33>()?;
+    let (parent_id, flags) = known.split_first_chunk::<17>()?;
+    let ([.., b'-'], [.., b'-'], [.., b'-']) = (version, trace_id, parent_id) else {
+        return None;
+    };
+    let [version, trace_id, parent_id] = [&version[..2], &trace_id[..32], &parent_id[..16]];
+    let valid = [version, trace_id, parent_id, flags]
+        .into_iter()
+        .all(is_lower_hex)
+        && version != b"ff"
         && !is_zero(trace_id)
-        && is_lower_hex(parent_id, 16)
         && !is_zero(parent_id)
-        && is_lower_hex(flags, 2)
-        && (more.is_empty() || (version != "00" && more.starts_with('-')));
-    valid.then_some(trace_id)
+        && (more.is_empty() || (version != b"00" && more.starts_with(b"-")));
+    std::str::from_utf8(trace_id).ok().filter(|_| valid)
 }
 
-fn is_lower_hex(text: &str, length: usize) -> bool {
-    text.len() == length
-        && text
-            .bytes()
-            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+fn is_lower_hex(text: &[u8]) -> bool {
+    text.iter().fold(true, |hex, byte| {
+        hex & matches!(byte, b'0'..=b'9' | b'a'..=b'f')
+    })
 }
 
-fn is_zero(text: &str) -> bool {
-    text.bytes().all(|byte| byte == b'0')
+fn is_zero(text: &[u8]) -> bool {
+    text.iter().all(|byte| *byte == b'0')
 }
 
 fn request_id<'a>(headers: &'a HeaderMap, header: &HeaderName) -> Option<&'a str> {

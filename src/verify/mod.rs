@@ -50,9 +50,11 @@ pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a `Verifier`",
     label = "cannot judge a bearer token",
-    note = "wrap a closure: `verify_fn(|token: BearerToken<'_>| Ok(Claims::new(..)))` if it answers \
-            at once, `verify_async_fn(|token: OwnedToken| async move {{ Ok(Claims::new(..)) }})` if not",
-    note = "the type of the closure's argument must be written out"
+    note = "implement `Verifier`, or wrap a closure: `verify_fn(|token: BearerToken<'_>| \
+            Ok(Claims::new(..)))` if it answers at once, `verify_async_fn(|token: OwnedToken| async \
+            move {{ Ok(Claims::new(..)) }})` if not",
+    note = "the type of the closure's argument must be written out, unless the closure stands in the \
+            call itself"
 )]
 pub trait Verifier {
     /// The user's part of the claims.

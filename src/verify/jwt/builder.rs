@@ -2,7 +2,7 @@
 
 use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
 
-use super::{Candidate, JwtVerifier, Key, KeySet, Rules};
+use super::{Candidate, JwtVerifier, Key, KeySet, Rules, headers::KnownHeaders};
 use crate::{
     algorithm::Algorithm,
     clock::{Clock, SystemClock},
@@ -179,6 +179,7 @@ impl<C> JwtVerifierBuilder<C> {
                 expiry_optional: self.expiry_optional,
                 access_token_profile: self.access_token_profile,
                 clock: self.clock,
+                headers: KnownHeaders::default(),
             }),
             claims: PhantomData,
         })

@@ -1,6 +1,6 @@
 //! [`JwtVerifier`]: JSON Web Tokens, by the letter of RFC 7515, 7519, 8725 and, if asked, 9068.
 
-use std::{fmt, marker::PhantomData, sync::Arc};
+use std::{borrow::Cow, fmt, marker::PhantomData, sync::Arc};
 
 use serde::de::DeserializeOwned;
 
@@ -17,6 +17,7 @@ use crate::{
 mod builder;
 mod claims;
 mod compact;
+mod headers;
 mod key;
 
 pub use builder::JwtVerifierBuilder;
@@ -24,6 +25,7 @@ pub use key::{Key, KeySet, SkippedKey};
 
 use claims::Payload;
 use compact::{Compact, Header};
+use headers::KnownHeaders;
 
 /// Verifies JSON Web Tokens with keys that it was given.
 ///
@@ -86,6 +88,7 @@ struct Rules {
     expiry_optional: bool,
     access_token_profile: bool,
     clock: Arc<dyn Clock>,
+    headers: KnownHeaders,
 }
 
 /// A key and one algorithm that it is used with.
@@ -132,18 +135,25 @@ impl Rules {
     fn verify<C: DeserializeOwned>(&self, token: &str) -> Result<Claims<C>, AuthError> {
         let compact = Compact::split(token.as_bytes()).ok_or(invalid(reason::TOKEN_MALFORMED))?;
 
-        let mut usual = [0; USUAL_HEADER];
-        let unusual;
-        let header = match compact::decode(compact.header, &mut usual) {
-            Some(header) => header,
+        let mut buffer = [0; USUAL_HEADER];
+        let longer;
+        let key = match self.headers.key_of(compact.header) {
+            Some(index) => {
+                Selected::Known(self.keys.get(index).ok_or(invalid(reason::KEY_UNKNOWN))?)
+            }
             None => {
-                unusual = compact::decode_to_vec(compact.header)
-                    .ok_or(invalid(reason::TOKEN_MALFORMED))?;
-                &unusual
+                let header = match compact::decode(compact.header, &mut buffer) {
+                    Some(header) => header,
+                    None => {
+                        longer = compact::decode_to_vec(compact.header)
+                            .ok_or(invalid(reason::TOKEN_MALFORMED))?;
+                        &longer
+                    }
+                };
+                let header = Header::parse(header).ok_or(invalid(reason::HEADER_MALFORMED))?;
+                Selected::By(self.check_header(&header)?, header.key_id)
             }
         };
-        let header = Header::parse(header).ok_or(invalid(reason::HEADER_MALFORMED))?;
-        let algorithm = self.check_header(&header)?;
 
         let payload =
             compact::decode_to_vec(compact.payload).ok_or(invalid(reason::TOKEN_MALFORMED))?;
@@ -154,7 +164,14 @@ impl Rules {
         let mut signature = [0; MAX_SIGNATURE];
         let signature = compact::decode(compact.signature, &mut signature)
             .ok_or(invalid(reason::SIGNATURE_INVALID))?;
-        let key = self.check_signature(&header, algorithm, compact.signed, signature)?;
+        let key = match key {
+            Selected::Known(key) if key.key.verify(compact.signed, signature) => key,
+            Selected::Known(_) => return Err(invalid(reason::SIGNATURE_INVALID)),
+            Selected::By(algorithm, key_id) => {
+                let candidates = self.candidates(algorithm, key_id.as_deref());
+                self.check_signature(candidates, &compact, signature)?
+            }
+        };
 
         let registered = registered(&payload, json.len())?.epoch(key.epoch.clone());
         let registered = match valid_until {
@@ -255,34 +272,52 @@ impl Rules {
         Ok(valid_until)
     }
 
-    /// Finds the key that confirms the signature.
+    /// The keys that a token may be signed with, by their place in the list.
     ///
     /// A key with an id is for tokens with this very `kid`, or with none; one without is for any.
-    fn check_signature(
+    fn candidates(
         &self,
-        header: &Header<'_>,
         algorithm: Algorithm,
-        signed: &[u8],
-        signature: &[u8],
-    ) -> Result<&Candidate, AuthError> {
-        let key_id = header.key_id.as_deref();
-        let mut candidates = self
-            .keys
+        key_id: Option<&str>,
+    ) -> impl Iterator<Item = (usize, &Candidate)> {
+        self.keys
             .iter()
-            .filter(|key| key.algorithm == algorithm)
-            .filter(|key| match (key.key_id.as_deref(), key_id) {
+            .enumerate()
+            .filter(move |(_, key)| key.algorithm == algorithm)
+            .filter(move |(_, key)| match (key.key_id.as_deref(), key_id) {
                 (Some(of_key), Some(of_token)) => of_key == of_token,
                 _ => true,
             })
             .take(MAX_SIGNATURE_CHECKS)
-            .peekable();
-        if candidates.peek().is_none() {
-            return Err(invalid(reason::KEY_UNKNOWN));
+    }
+
+    /// Finds the key that confirms the signature.
+    fn check_signature<'a>(
+        &self,
+        mut candidates: impl Iterator<Item = (usize, &'a Candidate)>,
+        compact: &Compact<'_>,
+        signature: &[u8],
+    ) -> Result<&'a Candidate, AuthError> {
+        let (index, first) = candidates.next().ok_or(invalid(reason::KEY_UNKNOWN))?;
+        let mut others = candidates.peekable();
+        if first.key.verify(compact.signed, signature) {
+            if others.peek().is_none() {
+                self.headers.learn(compact.header, index);
+            }
+            return Ok(first);
         }
-        candidates
-            .find(|candidate| candidate.key.verify(signed, signature))
+        others
+            .map(|(_, other)| other)
+            .find(|other| other.key.verify(compact.signed, signature))
             .ok_or(invalid(reason::SIGNATURE_INVALID))
     }
+}
+
+/// By what the key of a token is chosen.
+enum Selected<'a, 'h> {
+    /// A header that was seen before, for which there is but this key.
+    Known(&'a Candidate),
+    By(Algorithm, Option<Cow<'h, str>>),
 }
 
 /// A media type without its `application/`, which `typ` may leave out.
