@@ -253,7 +253,8 @@ impl AuthError {
         self
     }
 
-    /// Adds a parameter to the challenge, such as `acr_values` of RFC 9470 §3.
+    /// Adds a parameter to the challenge, such as `acr_values` of RFC 9470 §3. One of the same name
+    /// is replaced (RFC 9110 §11.2).
     ///
     /// The value is sent as a quoted string, with characters that it may not hold replaced. A name
     /// that is no token of RFC 9110 §5.6.2, or that the layer writes itself (`realm`, `error`,
@@ -264,7 +265,9 @@ impl AuthError {
         name: &'static str,
         value: impl Into<String>,
     ) -> Self {
-        self.more().parameters.push((name, value.into()));
+        let parameters = &mut self.more().parameters;
+        parameters.retain(|(other, _)| !other.eq_ignore_ascii_case(name));
+        parameters.push((name, value.into()));
         self
     }
 

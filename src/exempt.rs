@@ -6,7 +6,7 @@
 //! # let verifier = verify_fn(|_: BearerToken<'_>| Ok(Claims::new(())));
 //! let auth = BearerAuthLayer::new(verifier)
 //!     .exempt(exempt::cors_preflight)
-//!     .exempt(exempt::paths(["/healthz", "/docs/*"])?);
+//!     .exempt(exempt::paths(&["/healthz", "/docs/*"])?);
 //! # Ok::<(), tower_bearer::ConfigError>(())
 //! ```
 
@@ -49,12 +49,12 @@ pub fn grpc_reflection(request: &Parts) -> bool {
 ///
 /// # Errors
 /// If a path does not begin with `/`, or has `*` anywhere but in a last segment of its own.
-pub fn paths<'a>(
-    paths: impl IntoIterator<Item = &'a str>,
-) -> Result<impl Fn(&Parts) -> bool + Clone + Send + Sync + 'static, ConfigError> {
+pub fn paths(
+    paths: &[&str],
+) -> Result<impl Fn(&Parts) -> bool + Clone + Send + Sync + use<>, ConfigError> {
     let mut exact = Vec::new();
     let mut below = Vec::new();
-    for path in paths {
+    for &path in paths {
         let (list, plain) = match path.strip_suffix('*') {
             Some(prefix) if prefix.ends_with('/') => (&mut below, prefix),
             _ => (&mut exact, path),

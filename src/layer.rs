@@ -47,6 +47,13 @@ use crate::{
 /// CORS headers a browser does not show the 401 to the page that asked); then this layer; then
 /// whatever only known callers shall reach.
 ///
+/// What stands outside sees the request before its credential is marked as sensitive: where a
+/// `TraceLayer` is told to log headers, put tower-http's `SetSensitiveRequestHeadersLayer` outside of it.
+/// A token in the query is seen by whoever logs URLs.
+///
+/// Once built into a stack, `V` must be `Send + Sync + 'static` and its future `Send`, as servers ask of
+/// all their services.
+///
 /// To switch it on and off by configuration, do not wrap it in an `Option` (the response bodies
 /// would differ): write `.exempt(move |_| off)`.
 pub struct BearerAuthLayer<V: Verifier> {
@@ -168,7 +175,10 @@ impl<V: Verifier> BearerAuthLayer<V> {
     /// than once.
     #[must_use]
     pub fn token_source(mut self, source: TokenSource) -> Self {
-        self.auth.sources = self.auth.sources.iter().cloned().chain([source]).collect();
+        // Looked at twice, one token would be two.
+        if !self.auth.sources.iter().any(|known| known.is_same(&source)) {
+            self.auth.sources = self.auth.sources.iter().cloned().chain([source]).collect();
+        }
         self
     }
 

@@ -19,6 +19,7 @@ use crate::{
     error::AuthError,
     future::{After, ResponseFuture, Waiting},
     layer::Auth,
+    reject::leave_out_body,
     service::{Anonymous, Judgement},
     token::BearerToken,
     verify::{Verification, Verifier},
@@ -118,7 +119,11 @@ where
         let Some(claims) = parts.extensions.get::<Claims<C>>() else {
             return ResponseFuture::refused(match parts.extensions.get::<Anonymous>() {
                 Some(anonymous) => anonymous.voice.answer(AuthError::missing_token(), &parts),
-                None => claims_not_found::<C>().into_response(),
+                None => {
+                    let mut response = claims_not_found::<C>().into_response();
+                    leave_out_body(&mut response, &parts);
+                    response
+                }
             });
         };
         match self.auth.check_from(0, claims.clone(), &parts) {

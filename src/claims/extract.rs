@@ -16,7 +16,7 @@ use crate::{error::AuthError, service::Anonymous};
 ///
 /// Where the layer let the request pass without claims (it is optional, or the request exempt), the
 /// answer is 401 in the layer's voice; `Option<Claims<C>>` is `None` there. Where there is no layer, or
-/// its verifier gives claims of another type, both answer 500 with a problem that names the mend.
+/// its verifier gave claims of another type, both answer 500 with a problem that names the mend.
 impl<S, C> FromRequestParts<S> for Claims<C>
 where
     S: Sync,

@@ -63,8 +63,8 @@ impl Challenges {
         let has_host = parsed.is_some_and(|uri| uri.host().is_some_and(|host| !host.is_empty()));
         if !absolute || !has_host || !url.bytes().all(is_description_byte) {
             return Err(ConfigError::new(format!(
-                "the resource metadata URL `{}` must be absolute and begin with https:// (RFC 9728 \
-                 §5.1)",
+                "the resource metadata URL `{}` must be absolute, such as https://api.example.com/… \
+                 (RFC 9728 §5.1)",
                 url.escape_debug()
             )));
         }

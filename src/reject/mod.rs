@@ -99,22 +99,15 @@ impl Voice {
             .entry(CACHE_CONTROL)
             .or_insert(HeaderValue::from_static("no-store"));
         if let Some(delay) = error.retry_after() {
-            let seconds = delay.as_secs() + u64::from(delay.subsec_nanos() > 0);
+            let seconds = delay
+                .as_secs()
+                .saturating_add(u64::from(delay.subsec_nanos() > 0));
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
         }
         for (name, value) in error.headers() {
             headers.append(name, value.clone());
         }
-        // The length that a GET would have been answered with (RFC 9110 §9.3.2). hyper leaves the
-        // body out over HTTP/1 alone.
-        if request.method == Method::HEAD {
-            let length = response.body().len();
-            response
-                .headers_mut()
-                .entry(CONTENT_LENGTH)
-                .or_insert_with(|| HeaderValue::from(length));
-            *response.body_mut() = Bytes::new();
-        }
+        leave_out_body(&mut response, request);
         response.extensions_mut().insert(error);
         response
     }
@@ -125,6 +118,19 @@ impl fmt::Debug for Voice {
         f.debug_struct("Voice")
             .field("challenges", &self.challenges)
             .finish_non_exhaustive()
+    }
+}
+
+/// To a HEAD, answers with the length that a GET would have had, and without the body (RFC 9110 §9.3.2).
+/// hyper leaves it out over HTTP/1 alone.
+pub(crate) fn leave_out_body(response: &mut Response<Bytes>, request: &Parts) {
+    if request.method == Method::HEAD {
+        let length = response.body().len();
+        response
+            .headers_mut()
+            .entry(CONTENT_LENGTH)
+            .or_insert_with(|| HeaderValue::from(length));
+        *response.body_mut() = Bytes::new();
     }
 }
 
@@ -149,10 +155,13 @@ fn add_challenge(response: &mut Response<Bytes>, challenge: HeaderValue) {
 }
 
 fn is_bearer(challenge: &HeaderValue) -> bool {
-    challenge
+    // The whole name: another scheme may begin alike.
+    let scheme = challenge
         .as_bytes()
-        .get(..b"Bearer".len())
-        .is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"Bearer"))
+        .split(|byte| matches!(byte, b' ' | b','))
+        .next()
+        .unwrap_or_default();
+    scheme.eq_ignore_ascii_case(b"Bearer")
 }
 
 /// A response of a few headers, in the room that they will need with those of the layer.

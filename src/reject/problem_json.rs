@@ -115,6 +115,7 @@ impl ProblemJson {
     }
 
     /// Takes the `instance` from a function. Where it gives `None`, it is the path of the request.
+    /// What a URI may not hold is percent-encoded in either.
     ///
     /// axum's `Router::nest` takes its prefix off the URI that an inner layer sees. The whole path
     /// is in an extension:
@@ -163,7 +164,10 @@ impl ProblemJson {
         let instance = self.instance.as_deref().and_then(|f| f(request));
         let trace_id = self.trace_id.as_deref().and_then(|f| f(request));
         problem
-            .instance(instance.unwrap_or_else(|| path_of(request)))
+            .instance(match instance {
+                Some(instance) => percent_encode(&instance, is_uri_byte),
+                None => path_of(request),
+            })
             .trace_id(
                 trace_id
                     .unwrap_or_else(|| TraceId::of(&request.headers, &self.request_id).to_string()),
@@ -257,9 +261,12 @@ fn is_uri(text: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
         && !rest.is_empty()
         && escapes_are_whole(rest.as_bytes())
-        && rest
-            .bytes()
-            .all(|byte| is_path_byte(byte) || b"?#[]".contains(&byte))
+        && rest.bytes().all(is_uri_byte)
+}
+
+/// Whether a URI reference may hold it (RFC 3986 §2).
+fn is_uri_byte(byte: u8) -> bool {
+    is_path_byte(byte) || b"?#[]".contains(&byte)
 }
 
 /// Whether a path can be repeated as it is (RFC 3986 §3.3).
@@ -319,21 +326,25 @@ fn begins_with_escape(bytes: &[u8]) -> bool {
     matches!(bytes, [b'%', high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit())
 }
 
-/// The path of a request as a URI reference: what a URI may not hold is percent-encoded.
+/// The path of a request as a URI reference.
 fn path_of(request: &Parts) -> String {
-    let mut rest = request.uri.path().as_bytes();
-    let mut path = String::with_capacity(rest.len());
+    match request.uri.path() {
+        "" => "/".to_owned(),
+        path => percent_encode(path, is_path_byte),
+    }
+}
+
+/// Percent-encodes what may not stand there, and every `%` that begins no escape.
+fn percent_encode(text: &str, may_stand: fn(u8) -> bool) -> String {
+    let mut rest = text.as_bytes();
+    let mut encoded = String::with_capacity(rest.len());
     while let [byte, after @ ..] = rest {
-        if is_path_byte(*byte) && (*byte != b'%' || begins_with_escape(rest)) {
-            path.push(char::from(*byte));
+        if may_stand(*byte) && (*byte != b'%' || begins_with_escape(rest)) {
+            encoded.push(char::from(*byte));
         } else {
-            path.push_str(&format!("%{byte:02X}"));
+            encoded.push_str(&format!("%{byte:02X}"));
         }
         rest = after;
     }
-    if path.is_empty() {
-        "/".to_owned()
-    } else {
-        path
-    }
+    encoded
 }

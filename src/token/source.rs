@@ -112,6 +112,18 @@ impl TokenSource {
         Self(Kind::Function(Arc::new(function)))
     }
 
+    /// Whether both look at the same place. Two functions are never known to.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Kind::Header(one), Kind::Header(two)) => one == two,
+            (Kind::Cookie(one), Kind::Cookie(two)) | (Kind::Query(one), Kind::Query(two)) => {
+                one == two
+            }
+            (Kind::WebSocketProtocol, Kind::WebSocketProtocol) => true,
+            _ => false,
+        }
+    }
+
     fn header_name(&self) -> Option<&HeaderName> {
         match &self.0 {
             Kind::Header(name) => Some(name),
@@ -263,6 +275,8 @@ fn after_scheme(value: &[u8]) -> Option<&[u8]> {
     match rest {
         // The name goes on: another scheme.
         [next, ..] if next.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(next) => None,
+        // Not the space that must follow, but what may be part of a token, such as `/`: no token.
+        [next, ..] if *next != b' ' => Some(&[]),
         _ => {
             let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
             rest.get(spaces..)
@@ -382,15 +396,25 @@ pub(crate) fn remove(parts: &mut Parts, sources: &[TokenSource]) {
             Kind::Header(name) => {
                 parts.headers.remove(name);
             }
+            // A place without the token stays as it is, to the byte.
             Kind::Cookie(name) => {
+                let holds = |pair: &&[u8]| cookie_value(pair, name).is_some();
+                if !cookies(&parts.headers).any(|pair| holds(&pair)) {
+                    continue;
+                }
                 let others = cookies(&parts.headers)
-                    .filter(|pair| cookie_value(pair, name).is_none())
+                    .filter(|pair| !holds(pair))
                     .collect::<Vec<_>>()
                     .join(&b"; "[..]);
                 replace(&mut parts.headers, COOKIE, &others);
             }
             Kind::Query(name) => remove_from_query(&mut parts.uri, name),
             Kind::WebSocketProtocol => {
+                if !web_socket_protocols(&parts.headers)
+                    .any(|name| name == WEB_SOCKET_PROTOCOL.as_bytes())
+                {
+                    continue;
+                }
                 let others = other_protocols(&parts.headers).join(&b", "[..]);
                 replace(&mut parts.headers, SEC_WEBSOCKET_PROTOCOL, &others);
             }
@@ -401,9 +425,6 @@ pub(crate) fn remove(parts: &mut Parts, sources: &[TokenSource]) {
 
 /// Puts one line in the place of all of that name, or none if there is nothing left to say.
 fn replace(headers: &mut HeaderMap, name: HeaderName, value: &[u8]) {
-    if !headers.contains_key(&name) {
-        return;
-    }
     match HeaderValue::from_bytes(value) {
         Ok(mut value) if !value.is_empty() => {
             value.set_sensitive(true);
