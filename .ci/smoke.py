@@ -65,16 +65,21 @@ def problem(response):
     return json.loads(response.content, object_pairs_hook=list)
 
 
+def paste(example):
+    """Runs the printed curl lines as a user would paste them: each under the answer that it announces."""
+    variables = "; ".join(re.findall(r"^[A-Z]+=\S+$", example.output, re.M))
+    commands = re.findall(r"^# (\d{3})?.*\n(curl .*)$", example.output, re.M)
+    check(f"{example.name} prints curl lines", len(commands) >= 4, example.output)
+    for status, command in commands:
+        out = subprocess.run(["bash", "-c", f"{variables}; {command} -sS"], check=True,
+                             capture_output=True, text=True).stdout
+        check(command, re.match(f"HTTP/[0-9.]+ {status or 401}", out), out)
+
+
 def axum():
     with Example("axum", r"^curl .*traceparent") as example:
+        paste(example)
         token = re.search(r"^TOKEN=(\S+)$", example.output, re.M).group(1)
-        # The printed lines, as a user would paste them, each under the answer that it announces.
-        commands = re.findall(r"^# (\d{3})?.*\n(curl .*)$", example.output, re.M)
-        check("the example prints curl lines", len(commands) >= 6, example.output)
-        for status, command in commands:
-            out = subprocess.run(["bash", "-c", f"TOKEN={token}; {command} -sS"], check=True,
-                                 capture_output=True, text=True).stdout
-            check(command, out.startswith(f"HTTP/1.1 {status or 401} "), out)
 
         trace = {"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}
         expected = [
@@ -122,8 +127,26 @@ def axum():
             client.close()
 
 
+def others():
+    with Example("hyper", r"^curl .*OTHER") as example:
+        paste(example)
+    with Example("custom_verifier", r"^curl .*me .*BOB") as example:
+        paste(example)
+    with Example("tonic", r"^cargo run .* client ") as example:
+        out = subprocess.run(
+            ["cargo", "run", "--locked", "--quiet", "--features", "full", "--example", "tonic", "--",
+             "client", example.url], capture_output=True, text=True, timeout=900)
+        check("the gRPC client ends well", out.returncode == 0, out.stderr)
+        for line in ["4 elements, listed for alice",
+                     'without a token: Unauthenticated, "Invalid or expired authentication token"',
+                     'www-authenticate: Bearer realm="elements"\n',
+                     "PermissionDenied", 'error="insufficient_scope"', 'scope="write"']:
+            check("  it prints " + line.strip(), line in out.stdout, out.stdout)
+
+
 def main():
     axum()
+    others()
     print(f"\n{failures} failed")
     sys.exit(failures > 0)
 

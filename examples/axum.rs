@@ -9,7 +9,7 @@
 //! `Key::from_pem`, `Key::hmac` or a JWK Set takes the place of the issuer made here.
 #![allow(clippy::print_stdout)]
 
-use std::{env, error::Error, future::IntoFuture, time::Duration};
+use std::{env, error::Error, future::IntoFuture, io, time::Duration};
 
 use axum::{Json, Router, extract::OriginalUri, response::IntoResponse, routing::get};
 use serde::Deserialize;
@@ -78,6 +78,7 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
 
     let address = env::var("ADDR").unwrap_or_else(|_| "127.0.0.1:3000".to_owned());
     let listener = TcpListener::bind(address).await?;
+    let (stop, grace_begins) = (stopped()?, stopped()?);
     let url = format!("http://{}", listener.local_addr()?);
     let token = a_token(&issuer)?;
     println!("listening on {url}");
@@ -99,11 +100,11 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
         "curl -i {url}/api/v2/elements -H \"traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\""
     );
 
-    let server = axum::serve(listener, app).with_graceful_shutdown(stopped());
+    let server = axum::serve(listener, app).with_graceful_shutdown(stop);
     tokio::select! {
         result = server.into_future() => result?,
         // Requests are finished, but a client that does not hang up is not waited for.
-        () = async { stopped().await; tokio::time::sleep(GRACE).await } => {}
+        () = async { grace_begins.await; tokio::time::sleep(GRACE).await } => {}
     }
     Ok(())
 }
@@ -139,24 +140,27 @@ fn a_token(issuer: &Issuer) -> Result<String, Box<dyn Error + Send + Sync>> {
     Ok(token)
 }
 
-/// Until Ctrl-C or SIGTERM.
-async fn stopped() {
-    let interrupt = async {
-        if signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
+/// Listens for Ctrl-C and SIGTERM from now on, and is done when one of them has come.
+#[cfg(unix)]
+fn stopped() -> io::Result<impl Future<Output = ()>> {
+    use signal::unix::{SignalKind, signal};
+
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
         }
-    };
-    #[cfg(unix)]
-    let terminate = async {
-        match signal::unix::signal(signal::unix::SignalKind::terminate()) {
-            Ok(mut terminate) => terminate.recv().await,
-            Err(_) => std::future::pending().await,
-        };
-    };
-    #[cfg(not(unix))]
-    let terminate = std::future::pending::<()>();
-    tokio::select! {
-        () = interrupt => {}
-        () = terminate => {}
-    }
+    })
+}
+
+/// Done when Ctrl-C has come.
+#[cfg(not(unix))]
+fn stopped() -> io::Result<impl Future<Output = ()>> {
+    Ok(async {
+        if signal::ctrl_c().await.is_err() {
+            std::future::pending().await
+        }
+    })
 }
