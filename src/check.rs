@@ -8,10 +8,7 @@ use crate::{
     claims::{Claims, Confirmation},
     error::{AuthError, ConfigError},
     reject::scope_tokens,
-    token::{
-        BearerToken,
-        source::{self, TokenSource},
-    },
+    token::{BearerToken, TokenSource, find},
     verify::BoxFuture,
 };
 
@@ -130,7 +127,7 @@ impl<'a, C> CheckContext<'a, C> {
     /// The credentials of the request, found again at each call. `None` further in than a layer that
     /// took them out ([`remove_token`](crate::BearerAuthLayer::remove_token)).
     pub fn credentials(&self) -> Option<Credentials<'a>> {
-        let found = source::find(self.request, self.sources).ok().flatten()?;
+        let found = find::find(self.request, self.sources).ok().flatten()?;
         found.token().ok()?;
         Some(Credentials {
             raw: found.into_raw(),

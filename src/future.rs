@@ -21,7 +21,7 @@ use crate::{
     body::ResponseBody,
     layer::Auth,
     service::{Judgement, Undecided},
-    token::source::{Place, WEB_SOCKET_PROTOCOL},
+    token::find::{Place, WEB_SOCKET_PROTOCOL},
     verify::Verifier,
 };
 

@@ -12,7 +12,7 @@ use crate::{
     reject::{Challenges, ProblemJson, Reject, RejectFn, Voice},
     require::RequireLayer,
     service::BearerAuth,
-    token::source::TokenSource,
+    token::TokenSource,
     verify::Verifier,
 };
 

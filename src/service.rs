@@ -17,7 +17,7 @@ use crate::{
     future::{After, ResponseFuture, Waiting},
     layer::Auth,
     reject::Voice,
-    token::source,
+    token::{conceal, find},
     verify::{BoxFuture, Verification, Verifier},
 };
 
@@ -66,12 +66,12 @@ where
         let (mut parts, body) = request.into_parts();
 
         // Before anything that could show it sees the request.
-        source::mark_sensitive(&mut parts.headers, &auth.sources);
+        conceal::mark_sensitive(&mut parts.headers, &auth.sources);
         if auth.exemptions.iter().any(|exempt| exempt(&parts)) {
             return self.call_anonymously(parts, body);
         }
 
-        let (verification, after) = match source::find(&parts, &auth.sources) {
+        let (verification, after) = match find::find(&parts, &auth.sources) {
             Ok(Some(found)) => {
                 let verification = match auth.verifier.recall(found.raw()) {
                     Some(claims) => Verification::Ready(Ok(claims)),
@@ -198,7 +198,7 @@ impl<V: Verifier> Auth<V> {
     /// Makes a request ready for the service.
     pub(crate) fn admit(&self, claims: Claims<V::Claims>, parts: &mut Parts) {
         if self.remove_token {
-            source::remove(parts, &self.sources);
+            conceal::remove(parts, &self.sources);
         }
         parts.extensions.insert(claims);
     }

@@ -1,12 +1,15 @@
 //! The bearer token itself: what one may look like, and how it is carried about unseen.
 //!
-//! Where in a request one is looked for is in [`source`].
+//! Where one may be is in `source`, how it is found in `find`, and how it is kept from sight in
+//! `conceal`.
 
 use std::fmt;
 
 use crate::error::{AuthError, reason};
 
-pub(crate) mod source;
+pub(crate) mod conceal;
+pub(crate) mod find;
+mod source;
 
 pub use source::TokenSource;
 
