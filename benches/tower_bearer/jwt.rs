@@ -9,12 +9,12 @@ use tower_bearer::{Algorithm, BearerAuthLayer, JwtVerifier, testing::Issuer};
 
 use crate::{TOKEN_LENGTH, bearer, group, inner, measure};
 
-const ISSUER: &str = "https://login.example.com";
-const AUDIENCE: &str = "https://api.example.com";
+pub(super) const ISSUER: &str = "https://login.example.com";
+pub(super) const AUDIENCE: &str = "https://api.example.com";
 
 // Long ago and far ahead, so that a token is the same in every run, by the clock of a server.
 const PAST: u64 = 1_700_000_000;
-const FUTURE: u64 = 4_000_000_000;
+pub(super) const FUTURE: u64 = 4_000_000_000;
 
 const ALGORITHMS: [Algorithm; 13] = [
     Algorithm::HS256,
@@ -35,7 +35,7 @@ const ALGORITHMS: [Algorithm; 13] = [
 /// The user's part: four of the thirteen claims. The others are registered ones.
 #[derive(Deserialize)]
 #[allow(dead_code, reason = "they are read from the token, and that is all")]
-struct Profile {
+pub(super) struct Profile {
     tenant: String,
     roles: Vec<String>,
     email: String,
@@ -85,13 +85,21 @@ pub(super) fn issuer(algorithm: Algorithm) -> Issuer {
 }
 
 /// A token of [`TOKEN_LENGTH`], whatever its signature takes of it.
-fn token(issuer: &Issuer, expires_at: u64) -> String {
+pub(super) fn token(issuer: &Issuer, expires_at: u64) -> String {
     let short = issuer.token(&claims(expires_at, "")).unwrap();
     let missing = TOKEN_LENGTH.checked_sub(short.len()).unwrap();
     let note = "x".repeat(missing * 3 / 4);
     let token = issuer.token(&claims(expires_at, &note)).unwrap();
     assert!(token.len().abs_diff(TOKEN_LENGTH) < 4, "{}", token.len());
     token
+}
+
+/// One of many such tokens.
+#[cfg(feature = "cache")]
+pub(super) fn numbered(issuer: &Issuer, expires_at: u64, number: usize) -> String {
+    let mut claims = claims(expires_at, &"x".repeat(180));
+    claims["jti"] = format!("{number:06}").into();
+    issuer.token(&claims).unwrap()
 }
 
 fn claims(expires_at: u64, note: &str) -> Value {

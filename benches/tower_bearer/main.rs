@@ -1,4 +1,5 @@
-//! What a request costs: behind the layer alone ([`layer`]), and with a JWT ([`jwt`]).
+//! What a request costs: behind the layer alone ([`layer`]), with a JWT ([`jwt`]), and with one that is
+//! cached ([`cache`]).
 //!
 //! `cargo bench --features full`; a group or a case by its name: `cargo bench --features full -- layer/`.
 
@@ -9,6 +10,8 @@
     clippy::indexing_slicing
 )]
 
+#[cfg(feature = "cache")]
+mod cache;
 mod jwt;
 mod layer;
 
@@ -35,6 +38,8 @@ fn main() {
     let mut criterion = Criterion::default().configure_from_args();
     layer::bench(&mut criterion);
     jwt::bench(&mut criterion);
+    #[cfg(feature = "cache")]
+    cache::bench(&mut criterion);
     criterion.final_summary();
 }
 
