@@ -99,6 +99,8 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
             time::sleep(Duration::from_millis(100)).await;
             continue;
         };
+        // Without it a small frame of HTTP/2 may wait for the client to acknowledge the one before.
+        let _ = stream.set_nodelay(true);
         let connection = server.serve_connection(TokioIo::new(stream), service.clone());
         let connection = connections.watch(connection.into_owned());
         tokio::spawn(async move {

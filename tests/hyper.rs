@@ -21,6 +21,7 @@ use http_body_util::{BodyExt, Empty, Full, StreamBody, combinators::BoxBody};
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode, Version,
     body::{Body, Frame, Incoming},
+    client::conn::http2,
     header::{AUTHORIZATION, CONTENT_LENGTH, HOST, HeaderValue},
 };
 use hyper_util::{
@@ -134,6 +135,7 @@ async fn serve(verifier: SharedVerifier<()>) -> (SocketAddr, mpsc::UnboundedSend
     tokio::spawn(async move {
         loop {
             let (stream, _) = listener.accept().await.unwrap();
+            stream.set_nodelay(true).unwrap();
             let service = service.clone();
             tokio::spawn(async move {
                 auto::Builder::new(TokioExecutor::new())
@@ -513,6 +515,61 @@ async fn a_connection_stays_usable_after_a_refusal() {
             let answer = ask(&good, "hello alice").await;
             assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
         }
+    }
+}
+
+/// RFC 9110 §9.3, §15.5: a refusal need not wait for content that nobody will read.
+#[tokio::test]
+async fn a_refusal_does_not_wait_for_the_request_body() {
+    each(|verifier, version| async move {
+        let (address, _feed) = serve(verifier).await;
+        let (body, frames) = mpsc::unbounded_channel();
+        body.send(Frame::data(Bytes::from("a beginning"))).unwrap();
+        let mut request = upload(address, frames);
+        request.headers_mut().remove(AUTHORIZATION);
+        let response = send(version, request).await;
+        assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+        let problem = response.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(
+            problem.len(),
+            PROBLEM.len() - "/hello".len() + "/echo".len()
+        );
+        // Not before: the upload went on for as long as the refusal took.
+        drop(body);
+    })
+    .await;
+}
+
+/// What is refused gives back its share of the connection's flow control (RFC 9113 §5.2): many uploads
+/// of far more than the window leave room for one more.
+#[tokio::test]
+async fn refused_uploads_do_not_use_up_an_http2_connection() {
+    let chunk = Bytes::from(vec![7; 300_000]);
+    for verifier in verifiers() {
+        let (address, _feed) = serve(verifier).await;
+        let stream = TcpStream::connect(address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .unwrap();
+        tokio::spawn(connection);
+        let mut ask = async |credentials| {
+            let body = Full::new(chunk.clone()).map_err(|never| match never {});
+            let request = request(address, Method::POST, "/length")
+                .header(AUTHORIZATION, credentials)
+                .body(AnyBody::new(body))
+                .unwrap();
+            in_time(sender.send_request(request)).await.unwrap()
+        };
+        for _ in 0..20 {
+            let refused = ask("Bearer bad").await;
+            assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
+            let body = in_time(refused.into_body().collect()).await.unwrap();
+            assert!(!body.to_bytes().is_empty());
+        }
+        let good = ask(GOOD).await;
+        assert_eq!(good.status(), StatusCode::OK);
+        assert_eq!(good.headers()["x-length"], "300000");
     }
 }
 

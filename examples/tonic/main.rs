@@ -19,11 +19,19 @@
 //!   www-authenticate: Bearer realm="elements", error="insufficient_scope", error_description="Access denied", scope="write"
 //! ```
 //!
-//! A request that is no gRPC is answered with a 401 and a problem document: try
-//! `curl -i --http2-prior-knowledge http://127.0.0.1:3000/`.
+//! The same by `curl`, with an empty message; and what is no gRPC is answered with a 401 and a problem
+//! document:
+//!
+//! ```text
+//! # 200 of HTTP, with `grpc-status: 16` (UNAUTHENTICATED)
+//! printf '\0\0\0\0\0' | curl -i --http2-prior-knowledge http://127.0.0.1:3000/elements.v1.Elements/List \
+//!     -H "Content-Type: application/grpc" --data-binary @-
+//! # 401
+//! curl -i --http2-prior-knowledge http://127.0.0.1:3000/elements.v1.Elements/List
+//! ```
 #![allow(clippy::print_stdout)]
 
-use std::{env, error::Error, pin::Pin, time::Duration};
+use std::{env, error::Error, io, pin::Pin, time::Duration};
 
 use futures_util::{Stream, TryStreamExt, stream};
 use tokio::{net::TcpListener, signal, sync::watch};
@@ -92,19 +100,22 @@ async fn serve() -> Result<(), Box<dyn Error + Send + Sync>> {
 
     let address = env::var("ADDR").unwrap_or_else(|_| "127.0.0.1:3000".to_owned());
     let listener = TcpListener::bind(address).await?;
+    let (stop, grace_begins) = (stopped()?, stopped()?);
     let url = format!("http://{}", listener.local_addr()?);
     println!("listening on {url}");
     println!("\na token that may do all:      {WRITER}");
     println!("a token that may only read:   {READER}");
     println!("\n# calls with these, and without");
     println!("cargo run --features full --example tonic -- client {url}");
+    println!("\n# 401: this is no gRPC");
+    println!("curl -i --http2-prior-knowledge {url}/elements.v1.Elements/List");
 
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let server = router.serve_with_incoming_shutdown(incoming, stopped());
+    let server = router.serve_with_incoming_shutdown(incoming, stop);
     tokio::select! {
         result = server => result?,
         // Calls are finished, but a client that goes on listening is not waited for.
-        () = async { stopped().await; tokio::time::sleep(GRACE).await } => {}
+        () = async { grace_begins.await; tokio::time::sleep(GRACE).await } => {}
     }
     Ok(())
 }
@@ -239,24 +250,27 @@ fn show(call: &str, status: &Status) {
     }
 }
 
-/// Until Ctrl-C or SIGTERM.
-async fn stopped() {
-    let interrupt = async {
-        if signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
+/// Listens for Ctrl-C and SIGTERM from now on, and is done when one of them has come.
+#[cfg(unix)]
+fn stopped() -> io::Result<impl Future<Output = ()>> {
+    use signal::unix::{SignalKind, signal};
+
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
         }
-    };
-    #[cfg(unix)]
-    let terminate = async {
-        match signal::unix::signal(signal::unix::SignalKind::terminate()) {
-            Ok(mut terminate) => terminate.recv().await,
-            Err(_) => std::future::pending().await,
-        };
-    };
-    #[cfg(not(unix))]
-    let terminate = std::future::pending::<()>();
-    tokio::select! {
-        () = interrupt => {}
-        () = terminate => {}
-    }
+    })
+}
+
+/// Done when Ctrl-C has come.
+#[cfg(not(unix))]
+fn stopped() -> io::Result<impl Future<Output = ()>> {
+    Ok(async {
+        if signal::ctrl_c().await.is_err() {
+            std::future::pending().await
+        }
+    })
 }
