@@ -93,6 +93,23 @@ impl<C> Claims<C> {
             && verdict.more_epochs.iter().all(Epoch::is_current)
     }
 
+    /// Claims from their parts, none of which is copied.
+    #[cfg(all(feature = "jwt", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
+    pub(crate) fn from_parts(
+        registered: RegisteredClaims,
+        valid_until: Option<NumericDate>,
+        epoch: Epoch,
+        custom: C,
+    ) -> Self {
+        let verdict = Verdict {
+            registered,
+            valid_until,
+            epoch: Some(epoch),
+            more_epochs: Vec::new(),
+        };
+        verdict.with(custom)
+    }
+
     /// The same verdict with another user's part. Copies nothing if these are the only claims.
     pub(crate) fn try_map<D, E>(self, f: impl FnOnce(&C) -> Result<D, E>) -> Result<Claims<D>, E> {
         let custom = f(&self.0.custom)?;
@@ -150,15 +167,6 @@ impl<C: fmt::Debug> fmt::Debug for Claims<C> {
 pub struct ClaimsBuilder(Verdict);
 
 impl ClaimsBuilder {
-    /// A builder whose texts find room in one allocation of so many bytes.
-    #[cfg(all(feature = "jwt", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
-    pub(crate) fn with_capacity(bytes: usize) -> Self {
-        Self(Verdict {
-            registered: RegisteredClaims::with_capacity(bytes),
-            ..Verdict::default()
-        })
-    }
-
     /// `iss`: who issued the token (RFC 7519 §4.1.1).
     pub fn issuer(mut self, issuer: &str) -> Self {
         self.0.registered.set_issuer(issuer);
@@ -192,12 +200,6 @@ impl ClaimsBuilder {
     /// `scope`: what the token allows, separated by spaces (RFC 6749 §3.3, RFC 8693 §4.2).
     pub fn scope(mut self, scope: &str) -> Self {
         self.0.registered.set_scope(std::iter::once(scope));
-        self
-    }
-
-    #[cfg(all(feature = "jwt", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
-    pub(crate) fn scopes<'a>(mut self, scopes: impl Iterator<Item = &'a str>) -> Self {
-        self.0.registered.set_scope(scopes);
         self
     }
 

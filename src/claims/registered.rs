@@ -18,10 +18,10 @@ pub struct RegisteredClaims {
     scope: Option<Span>,
     audience: Option<Span>,
     more_audiences: Vec<Span>,
-    pub(super) expires_at: Option<NumericDate>,
-    pub(super) not_before: Option<NumericDate>,
-    pub(super) issued_at: Option<NumericDate>,
-    pub(super) confirmation: Option<Box<Confirmation>>,
+    pub(crate) expires_at: Option<NumericDate>,
+    pub(crate) not_before: Option<NumericDate>,
+    pub(crate) issued_at: Option<NumericDate>,
+    pub(crate) confirmation: Option<Box<Confirmation>>,
 }
 
 /// A part of the text, from byte to byte.
@@ -95,30 +95,30 @@ impl RegisteredClaims {
     }
 
     #[cfg(all(feature = "jwt", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
-    pub(super) fn with_capacity(bytes: usize) -> Self {
+    pub(crate) fn with_capacity(bytes: usize) -> Self {
         Self {
             text: String::with_capacity(bytes),
             ..Self::default()
         }
     }
 
-    pub(super) fn set_issuer(&mut self, issuer: &str) {
+    pub(crate) fn set_issuer(&mut self, issuer: &str) {
         self.issuer = Some(self.push(issuer));
     }
 
-    pub(super) fn set_subject(&mut self, subject: &str) {
+    pub(crate) fn set_subject(&mut self, subject: &str) {
         self.subject = Some(self.push(subject));
     }
 
-    pub(super) fn set_client_id(&mut self, client_id: &str) {
+    pub(crate) fn set_client_id(&mut self, client_id: &str) {
         self.client_id = Some(self.push(client_id));
     }
 
-    pub(super) fn set_id(&mut self, id: &str) {
+    pub(crate) fn set_id(&mut self, id: &str) {
         self.id = Some(self.push(id));
     }
 
-    pub(super) fn set_scope<'a>(&mut self, scopes: impl Iterator<Item = &'a str>) {
+    pub(crate) fn set_scope<'a>(&mut self, scopes: impl Iterator<Item = &'a str>) {
         let from = self.text.len();
         for scope in scopes {
             if self.text.len() > from {
@@ -129,7 +129,7 @@ impl RegisteredClaims {
         self.scope = Some(Span(from, self.text.len()));
     }
 
-    pub(super) fn add_audience(&mut self, audience: &str) {
+    pub(crate) fn add_audience(&mut self, audience: &str) {
         let span = self.push(audience);
         if self.audience.is_none() {
             self.audience = Some(span);

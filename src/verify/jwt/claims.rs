@@ -33,50 +33,51 @@ pub(super) struct Payload<'a> {
 impl<'a> Payload<'a> {
     /// Reads a JSON object with unique members.
     pub(super) fn parse(json: &'a str) -> serde_json::Result<Self> {
-        serde_json::from_str(json)
+        let mut payload = Self::default();
+        let mut deserializer = serde_json::Deserializer::from_str(json);
+        deserializer.deserialize_map(Members(&mut payload))?;
+        deserializer.end()?;
+        Ok(payload)
     }
 }
 
-impl<'de> Deserialize<'de> for Payload<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members;
+/// Fills in the claims where they are to be: they are many, and moving them takes its time.
+struct Members<'p, 'a>(&'p mut Payload<'a>);
 
-        impl<'de> Visitor<'de> for Members {
-            type Value = Payload<'de>;
+impl<'de> Visitor<'de> for Members<'_, 'de> {
+    type Value = ();
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a claims set")
-            }
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a claims set")
+    }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Payload<'de>, A::Error> {
-                let mut claims = Payload::default();
-                let mut scp = None;
-                let mut names = Names::default();
-                while let Some(Text(name)) = map.next_key()? {
-                    match &*name {
-                        "iss" => claims.issuer = Some(map.next_value::<Text<'de>>()?.0),
-                        "sub" => claims.subject = Some(map.next_value::<Text<'de>>()?.0),
-                        "aud" => claims.audience = Some(map.next_value()?),
-                        "client_id" => claims.client_id = Some(map.next_value::<Text<'de>>()?.0),
-                        "jti" => claims.id = Some(map.next_value::<Text<'de>>()?.0),
-                        "scope" => claims.scope = Some(map.next_value::<Texts<'de>>()?.scopes()?),
-                        "scp" => scp = Some(map.next_value::<Texts<'de>>()?.scopes()?),
-                        "exp" => claims.expires_at = Some(map.next_value::<Date>()?.0),
-                        "nbf" => claims.not_before = Some(map.next_value::<Date>()?.0),
-                        "iat" => claims.issued_at = Some(map.next_value::<Date>()?.0),
-                        "cnf" => claims.confirmation = Some(map.next_value()?),
-                        _ => {
-                            map.next_value::<Skipped>()?;
-                        }
-                    }
-                    names.add::<A::Error>(name)?;
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let Self(claims) = self;
+        let mut scp = None;
+        let mut names = Names::default();
+        while let Some(Text(name)) = map.next_key()? {
+            match &*name {
+                "iss" => claims.issuer = Some(map.next_value::<Text<'de>>()?.0),
+                "sub" => claims.subject = Some(map.next_value::<Text<'de>>()?.0),
+                "aud" => claims.audience = Some(map.next_value()?),
+                "client_id" => claims.client_id = Some(map.next_value::<Text<'de>>()?.0),
+                "jti" => claims.id = Some(map.next_value::<Text<'de>>()?.0),
+                "scope" => claims.scope = Some(map.next_value::<Texts<'de>>()?.scopes()?),
+                "scp" => scp = Some(map.next_value::<Texts<'de>>()?.scopes()?),
+                "exp" => claims.expires_at = Some(map.next_value::<Date>()?.0),
+                "nbf" => claims.not_before = Some(map.next_value::<Date>()?.0),
+                "iat" => claims.issued_at = Some(map.next_value::<Date>()?.0),
+                "cnf" => claims.confirmation = Some(map.next_value()?),
+                _ => {
+                    map.next_value::<Skipped>()?;
                 }
-                claims.scope = claims.scope.or(scp);
-                Ok(claims)
             }
+            names.add::<A::Error>(name)?;
         }
-
-        deserializer.deserialize_map(Members)
+        if claims.scope.is_none() {
+            claims.scope = scp;
+        }
+        Ok(())
     }
 }
 

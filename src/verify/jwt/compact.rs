@@ -42,17 +42,35 @@ impl<'a> Compact<'a> {
     }
 }
 
-/// Decodes base64url without padding, white space or stray bits (RFC 7515 §2) into `buffer`; `None`
-/// if it is none, or does not fit.
-pub(super) fn decode<'b>(segment: &[u8], buffer: &'b mut [u8]) -> Option<&'b [u8]> {
-    if URL_SAFE_NO_PAD.estimated_decoded_length(segment.len()) > buffer.len() {
-        return None;
-    }
-    let decoded = URL_SAFE_NO_PAD.decode(segment, buffer.as_out()).ok()?;
-    Some(decoded)
+/// Room for a header or a signature: most need no more than there is on the stack.
+pub(super) struct Buffer {
+    usual: [u8; 512],
+    longer: Vec<u8>,
 }
 
-/// As [`decode`], into memory of its own.
+impl Buffer {
+    pub(super) const fn new() -> Self {
+        Self {
+            usual: [0; 512],
+            longer: Vec::new(),
+        }
+    }
+
+    /// Decodes base64url without padding, white space or stray bits (RFC 7515 §2); `None` if it is none.
+    pub(super) fn decode(&mut self, segment: &[u8]) -> Option<&[u8]> {
+        if URL_SAFE_NO_PAD.estimated_decoded_length(segment.len()) <= self.usual.len() {
+            let decoded = URL_SAFE_NO_PAD
+                .decode(segment, self.usual.as_mut_slice().as_out())
+                .ok()?;
+            Some(decoded)
+        } else {
+            self.longer = decode_to_vec(segment)?;
+            Some(&self.longer)
+        }
+    }
+}
+
+/// Decodes as [`Buffer::decode`] does, into memory of its own.
 pub(super) fn decode_to_vec(segment: &[u8]) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode_to_vec(segment).ok()
 }
@@ -153,12 +171,15 @@ mod tests {
 
     #[test]
     fn base64url_has_one_spelling() {
-        let mut buffer = [0; 8];
-        assert_eq!(decode(b"_-8", &mut buffer), Some(&[0xff, 0xef][..]));
+        let mut buffer = Buffer::new();
+        assert_eq!(buffer.decode(b"_-8"), Some(&[0xff, 0xef][..]));
         for text in ["_-8=", "/+8", "_-9", "_", "_-8\n", " _-8", "_ -8"] {
-            assert_eq!(decode(text.as_bytes(), &mut buffer), None, "{text:?}");
+            assert_eq!(buffer.decode(text.as_bytes()), None, "{text:?}");
             assert_eq!(decode_to_vec(text.as_bytes()), None, "{text:?}");
         }
-        assert_eq!(decode(&[b'A'; 16], &mut buffer), None, "does not fit");
+        for length in [680, 684, 688, 10_000] {
+            let decoded = buffer.decode(&vec![b'A'; length]).map(<[u8]>::len);
+            assert_eq!(decoded, Some(length / 4 * 3));
+        }
     }
 }

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use super::{BoxFuture, Verification, Verifier};
 use crate::{
     algorithm::Algorithm,
-    claims::{Claims, ClaimsBuilder, Confirmation, Epoch},
+    claims::{Claims, Confirmation, Epoch, RegisteredClaims},
     clock::{Clock, NumericDate},
     crypto::VerifyingKey,
     error::{AuthError, reason},
@@ -24,7 +24,7 @@ pub use builder::JwtVerifierBuilder;
 pub use key::{Key, KeySet, SkippedKey};
 
 use claims::Payload;
-use compact::{Compact, Header};
+use compact::{Buffer, Compact, Header};
 use headers::KnownHeaders;
 
 /// Verifies JSON Web Tokens with keys that it was given.
@@ -102,12 +102,6 @@ struct Candidate {
 /// How many signatures are computed for one token, where several keys might be the one.
 const MAX_SIGNATURE_CHECKS: usize = 4;
 
-/// The longest signature, in bytes: that of RSA with 8192 bits.
-const MAX_SIGNATURE: usize = 1024;
-
-/// A header of usual length, in bytes, which is decoded without an allocation.
-const USUAL_HEADER: usize = 512;
-
 impl<C> JwtVerifier<C> {
     /// Begins a verifier. It needs a key, an issuer and an audience, at least.
     pub fn builder() -> JwtVerifierBuilder<C> {
@@ -135,21 +129,16 @@ impl Rules {
     fn verify<C: DeserializeOwned>(&self, token: &str) -> Result<Claims<C>, AuthError> {
         let compact = Compact::split(token.as_bytes()).ok_or(invalid(reason::TOKEN_MALFORMED))?;
 
-        let mut buffer = [0; USUAL_HEADER];
-        let longer;
+        let mut buffer;
         let key = match self.headers.key_of(compact.header) {
             Some(index) => {
                 Selected::Known(self.keys.get(index).ok_or(invalid(reason::KEY_UNKNOWN))?)
             }
             None => {
-                let header = match compact::decode(compact.header, &mut buffer) {
-                    Some(header) => header,
-                    None => {
-                        longer = compact::decode_to_vec(compact.header)
-                            .ok_or(invalid(reason::TOKEN_MALFORMED))?;
-                        &longer
-                    }
-                };
+                buffer = Buffer::new();
+                let header = buffer
+                    .decode(compact.header)
+                    .ok_or(invalid(reason::TOKEN_MALFORMED))?;
                 let header = Header::parse(header).ok_or(invalid(reason::HEADER_MALFORMED))?;
                 Selected::By(self.check_header(&header)?, header.key_id)
             }
@@ -161,8 +150,9 @@ impl Rules {
         let payload = Payload::parse(json).map_err(|_| invalid(reason::CLAIMS_MALFORMED))?;
         let valid_until = self.check_claims(&payload, self.clock.now())?;
 
-        let mut signature = [0; MAX_SIGNATURE];
-        let signature = compact::decode(compact.signature, &mut signature)
+        let mut buffer = Buffer::new();
+        let signature = buffer
+            .decode(compact.signature)
             .ok_or(invalid(reason::SIGNATURE_INVALID))?;
         let key = match key {
             Selected::Known(key) if key.key.verify(compact.signed, signature) => key,
@@ -173,13 +163,14 @@ impl Rules {
             }
         };
 
-        let registered = registered(&payload, json.len())?.epoch(key.epoch.clone());
-        let registered = match valid_until {
-            Some(end) => registered.valid_until(end),
-            None => registered,
-        };
+        let registered = registered(&payload, json.len())?;
         match claims::custom(json) {
-            Ok(custom) => Ok(registered.build(custom)),
+            Ok(custom) => Ok(Claims::from_parts(
+                registered,
+                valid_until,
+                key.epoch.clone(),
+                custom,
+            )),
             Err(error) => Err(invalid(reason::CLAIMS_MALFORMED).with_source(error)),
         }
     }
@@ -332,39 +323,33 @@ fn subtype(media_type: &str) -> &str {
 }
 
 /// The registered claims, to be kept; `capacity` bytes hold all their texts.
-fn registered(payload: &Payload<'_>, capacity: usize) -> Result<ClaimsBuilder, AuthError> {
-    let mut claims = ClaimsBuilder::with_capacity(capacity);
+fn registered(payload: &Payload<'_>, capacity: usize) -> Result<RegisteredClaims, AuthError> {
+    let mut claims = RegisteredClaims::with_capacity(capacity);
     if let Some(issuer) = &payload.issuer {
-        claims = claims.issuer(issuer);
+        claims.set_issuer(issuer);
     }
     if let Some(subject) = &payload.subject {
-        claims = claims.subject(subject);
+        claims.set_subject(subject);
     }
     for audience in payload.audience.iter().flat_map(claims::Texts::iter) {
-        claims = claims.audience(audience);
+        claims.add_audience(audience);
     }
     if let Some(client_id) = &payload.client_id {
-        claims = claims.client_id(client_id);
+        claims.set_client_id(client_id);
     }
     if let Some(id) = &payload.id {
-        claims = claims.id(id);
+        claims.set_id(id);
     }
     if let Some(scope) = &payload.scope {
-        claims = claims.scopes(scope.iter());
+        claims.set_scope(scope.iter());
     }
-    if let Some(date) = payload.expires_at {
-        claims = claims.expires_at(date);
-    }
-    if let Some(date) = payload.not_before {
-        claims = claims.not_before(date);
-    }
-    if let Some(date) = payload.issued_at {
-        claims = claims.issued_at(date);
-    }
+    claims.expires_at = payload.expires_at;
+    claims.not_before = payload.not_before;
+    claims.issued_at = payload.issued_at;
     if let Some(json) = payload.confirmation {
         let confirmation = Confirmation::from_json(json.get())
             .map_err(|error| invalid(reason::CLAIMS_MALFORMED).with_source(error))?;
-        claims = claims.confirmation(confirmation);
+        claims.confirmation = Some(Box::new(confirmation));
     }
     Ok(claims)
 }
