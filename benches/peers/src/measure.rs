@@ -28,26 +28,23 @@ pub struct Row {
     pub answered: Option<u16>,
 }
 
+/// Requests, each with the number of its token.
+pub type Requests = Vec<(usize, Request<Body>)>;
+
 /// A batch of requests to a service: how long it took, and the status of the last answer.
 pub trait Batch {
-    fn run(
-        &mut self,
-        requests: Vec<Request<Body>>,
-    ) -> Pin<Box<dyn Future<Output = (Duration, u16)> + '_>>;
+    fn run(&mut self, requests: Requests) -> Pin<Box<dyn Future<Output = (Duration, u16)> + '_>>;
 }
 
 impl<S> Batch for S
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
 {
-    fn run(
-        &mut self,
-        requests: Vec<Request<Body>>,
-    ) -> Pin<Box<dyn Future<Output = (Duration, u16)> + '_>> {
+    fn run(&mut self, requests: Requests) -> Pin<Box<dyn Future<Output = (Duration, u16)> + '_>> {
         Box::pin(async move {
             let mut status = 0;
             let start = Instant::now();
-            for request in requests {
+            for (_, request) in requests {
                 let response = match self.ready().await {
                     Ok(service) => service.call(request).await,
                     Err(never) => match never {},
@@ -73,7 +70,13 @@ pub fn side_by_side(
     let (rounds, batch) = if quick { (3, 20) } else { (101, 64) };
     let requests = |from: usize| {
         (from..from + batch)
-            .map(|number| request(tokens.of(case, number)))
+            .map(|number| {
+                let token = match case {
+                    Case::Valid => number,
+                    _ => 0,
+                };
+                (token, request(tokens.of(case, number)))
+            })
             .collect::<Vec<_>>()
     };
     let mut times = vec![Vec::with_capacity(rounds); contenders.len()];

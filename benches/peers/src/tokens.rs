@@ -19,7 +19,7 @@ pub const ALGORITHMS: [Algorithm; 4] = [
 ];
 
 /// How many distinct tokens there are for "first seen".
-const POOL: usize = 256;
+pub const POOL: usize = 256;
 
 /// What all of them read from a token.
 #[derive(Clone, Debug, Deserialize)]
