@@ -27,6 +27,8 @@ pub struct Contender {
     pub floor: bool,
 }
 
+pub const CACHED: &str = "tower-bearer, cached";
+
 type Made = Result<Option<Box<dyn Batch>>, Box<dyn Error>>;
 
 /// All that can be set up for this algorithm.
@@ -45,7 +47,7 @@ pub async fn all(tokens: &Tokens) -> Result<Vec<Contender>, Box<dyn Error>> {
     ];
     let peers: [(&'static str, Made); 8] = [
         ("tower-bearer", ours(tokens)),
-        ("tower-bearer, cached", ours_cached(tokens)),
+        (CACHED, ours_cached(tokens)),
         ("jsonwebtoken, minimal layer", jsonwebtoken::layer(tokens)),
         ("tower-jwt", tower_jwt::layer(tokens)),
         ("jwt-authorizer", jwt_authorizer::layer(tokens).await),
