@@ -160,7 +160,7 @@ impl Credentials<'_> {
     /// The token.
     pub fn token(&self) -> BearerToken<'_> {
         // It was looked at when it was found.
-        BearerToken::trusted(std::str::from_utf8(&self.raw).unwrap_or_default())
+        BearerToken::trusted(&self.raw)
     }
 }
 

@@ -31,7 +31,8 @@ pub use source::TokenSource;
 /// # Ok::<(), tower_bearer::AuthError>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct BearerToken<'a>(&'a str);
+// ASCII, which the scan of its form has proved.
+pub struct BearerToken<'a>(&'a [u8]);
 
 impl<'a> BearerToken<'a> {
     /// The longest token that is looked at, in bytes: 16 KiB. Servers commonly take no more than
@@ -52,27 +53,35 @@ impl<'a> BearerToken<'a> {
         if bytes.len() > Self::MAX_LENGTH {
             return Err(AuthError::invalid_token(reason::TOKEN_TOO_LARGE));
         }
-        // The scan proves that it is ASCII; the conversion is there because only unsafe code could
-        // make use of the proof.
-        match std::str::from_utf8(bytes) {
-            Ok(text) if is_b64token(bytes) => Ok(Self(text)),
-            _ => Err(AuthError::invalid_token(reason::TOKEN_MALFORMED)),
+        if is_b64token(bytes) {
+            Ok(Self(bytes))
+        } else {
+            Err(AuthError::invalid_token(reason::TOKEN_MALFORMED))
         }
     }
 
-    /// A token from text that was one already.
-    pub(crate) const fn trusted(text: &'a str) -> Self {
-        Self(text)
+    /// A token from bytes that were one already.
+    pub(crate) const fn trusted(bytes: &'a [u8]) -> Self {
+        Self(bytes)
     }
 
     /// The token's text. It is a secret: whoever has it can use it.
     pub const fn as_str(self) -> &'a str {
+        match std::str::from_utf8(self.0) {
+            Ok(text) => text,
+            // For nobody: the bytes are ASCII. Without unsafe code it must be said all the same.
+            Err(_) => "",
+        }
+    }
+
+    /// The bytes of that text, which cost nothing to have.
+    pub const fn as_bytes(self) -> &'a [u8] {
         self.0
     }
 
     /// A copy that owns its text, for a verification that goes on after the call.
     pub fn to_owned(self) -> OwnedToken {
-        OwnedToken(self.0.into())
+        OwnedToken(self.as_str().into())
     }
 }
 
@@ -94,7 +103,7 @@ impl OwnedToken {
 
     /// The token, borrowed.
     pub fn as_token(&self) -> BearerToken<'_> {
-        BearerToken(&self.0)
+        BearerToken(self.0.as_bytes())
     }
 }
 

@@ -135,7 +135,7 @@ where
     type Future = BoxFuture<Result<Claims<V::Claims>, AuthError>>;
 
     fn verify(&self, token: BearerToken<'_>) -> Verification<Self::Claims, Self::Future> {
-        if let Some(claims) = self.store.get(token.as_str().as_bytes()) {
+        if let Some(claims) = self.store.get(token.as_bytes()) {
             return Verification::Ready(Ok(claims));
         }
         self.store.count_miss();

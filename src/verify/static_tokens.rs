@@ -120,7 +120,7 @@ struct Digest([u8; 32]);
 
 impl Digest {
     fn of(token: BearerToken<'_>) -> Self {
-        Self(crypto::sha256(token.as_str().as_bytes()))
+        Self(crypto::sha256(token.as_bytes()))
     }
 
     fn from_hex(text: &str) -> Option<Self> {

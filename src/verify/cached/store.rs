@@ -89,8 +89,7 @@ impl<C> Store<C> {
             until: now.saturating_add(self.time_to_live),
         };
         if entry.holds(now) {
-            self.cache
-                .insert(Key(token.as_str().as_bytes().into()), entry);
+            self.cache.insert(Key(token.as_bytes().into()), entry);
         }
     }
 

@@ -117,7 +117,7 @@ where
     type Future = BoxFuture<Result<Claims<C>, AuthError>>;
 
     fn verify(&self, token: BearerToken<'_>) -> Verification<C, Self::Future> {
-        Verification::Ready(self.rules.verify(token.as_str()))
+        Verification::Ready(self.rules.verify(token.as_bytes()))
     }
 }
 
@@ -126,8 +126,8 @@ const fn invalid(reason: &'static str) -> AuthError {
 }
 
 impl Rules {
-    fn verify<C: DeserializeOwned>(&self, token: &str) -> Result<Claims<C>, AuthError> {
-        let compact = Compact::split(token.as_bytes()).ok_or(invalid(reason::TOKEN_MALFORMED))?;
+    fn verify<C: DeserializeOwned>(&self, token: &[u8]) -> Result<Claims<C>, AuthError> {
+        let compact = Compact::split(token).ok_or(invalid(reason::TOKEN_MALFORMED))?;
 
         let mut buffer;
         let key = match self.headers.key_of(compact.header) {
