@@ -58,8 +58,8 @@ struct Inner<C> {
 pub(crate) struct Verdict {
     registered: RegisteredClaims,
     valid_until: Option<NumericDate>,
-    // Nearly always one, the key's, which so costs no allocation.
-    epoch: Option<Epoch>,
+    // Nearly always two, the key's and the issuer's, which so cost no allocation.
+    epochs: [Option<Epoch>; 2],
     more_epochs: Vec<Epoch>,
 }
 
@@ -89,7 +89,7 @@ impl<C> Claims<C> {
     pub fn is_current(&self, now: NumericDate) -> bool {
         let verdict = &self.0.verdict;
         verdict.valid_until.is_none_or(|end| now < end)
-            && verdict.epoch.iter().all(Epoch::is_current)
+            && verdict.epochs.iter().flatten().all(Epoch::is_current)
             && verdict.more_epochs.iter().all(Epoch::is_current)
     }
 
@@ -98,13 +98,13 @@ impl<C> Claims<C> {
     pub(crate) fn from_parts(
         registered: RegisteredClaims,
         valid_until: Option<NumericDate>,
-        epoch: Epoch,
+        epochs: [Epoch; 2],
         custom: C,
     ) -> Self {
         let verdict = Verdict {
             registered,
             valid_until,
-            epoch: Some(epoch),
+            epochs: epochs.map(Some),
             more_epochs: Vec::new(),
         };
         verdict.with(custom)
@@ -238,10 +238,9 @@ impl ClaimsBuilder {
     /// Something that the verdict rests on: when the epoch ends, so does the verdict. Adds one, each
     /// time it is called.
     pub fn epoch(mut self, epoch: Epoch) -> Self {
-        if self.0.epoch.is_none() {
-            self.0.epoch = Some(epoch);
-        } else {
-            self.0.more_epochs.push(epoch);
+        match self.0.epochs.iter_mut().find(|slot| slot.is_none()) {
+            Some(slot) => *slot = Some(epoch),
+            None => self.0.more_epochs.push(epoch),
         }
         self
     }

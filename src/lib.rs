@@ -97,6 +97,7 @@ pub mod exempt;
 mod future;
 mod json;
 mod layer;
+mod random;
 mod reject;
 mod require;
 mod service;
@@ -123,8 +124,12 @@ pub use reject::{Problem, ProblemJson, Reject, grpc_response, is_grpc};
 pub use require::{Require, RequireLayer};
 pub use service::BearerAuth;
 pub use token::{BearerToken, OwnedToken, TokenSource};
+#[cfg(all(feature = "jwks", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
+pub use verify::jwks::{
+    KeySetError, KeySetHealth, KeySetStatus, RemoteKeySet, RemoteKeySetBuilder,
+};
 #[cfg(all(feature = "jwt", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
-pub use verify::jwt::{JwtVerifier, JwtVerifierBuilder, Key, KeySet, SkippedKey};
+pub use verify::jwt::{JwtVerifier, JwtVerifierBuilder, Key, KeySet, SkippedKey, TrustedIssuer};
 pub use verify::{
     BoxFuture, MapClaims, SharedVerifier, TryMapClaims, Verification, VerificationFuture, Verifier,
     VerifyAsyncFn, VerifyFn, verify_async_fn, verify_fn,

@@ -36,6 +36,8 @@ reasons! {
     ALGORITHM_NOT_ALLOWED = "algorithm_not_allowed";
     /// No key of that `kid` and `alg`.
     KEY_UNKNOWN = "key_unknown";
+    /// The keys of the issuer cannot be had now, and one of them might confirm the token.
+    KEYS_UNAVAILABLE = "keys_unavailable";
     /// A signature that no key confirms.
     SIGNATURE_INVALID = "signature_invalid";
     /// The claims are no JSON object, have a member twice, or one of a wrong type.

@@ -1,13 +1,10 @@
 //! The `traceId` of a problem: the caller's, if it is fit to be repeated, or a fresh one.
 
-use std::{
-    cell::Cell,
-    collections::hash_map::RandomState,
-    fmt,
-    hash::{BuildHasher, Hasher},
-};
+use std::fmt;
 
 use http::{HeaderMap, HeaderName};
+
+use crate::random;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
@@ -27,7 +24,7 @@ impl<'a> TraceId<'a> {
         if let Some(id) = traceparent(headers).or_else(|| request_id(headers, header)) {
             Self::Callers(id)
         } else {
-            Self::Fresh(fresh())
+            Self::Fresh(random::id())
         }
     }
 
@@ -112,48 +109,9 @@ fn request_id<'a>(headers: &'a HeaderMap, header: &HeaderName) -> Option<&'a str
     repeatable.then_some(id)
 }
 
-/// A fresh id: unique for all that it is used for, and not a secret.
-fn fresh() -> u128 {
-    thread_local! {
-        // Two generators, seeded by the standard library's random hash keys, so that two threads,
-        // and two processes, go different ways.
-        static STATE: Cell<(u64, u64)> = Cell::new((seed(), seed()));
-    }
-    STATE.with(|state| {
-        let (high, low) = state.get();
-        let (high, low) = (high.wrapping_add(STEP), low.wrapping_add(STEP));
-        state.set((high, low));
-        // The standard has no use for an id of zeros alone.
-        (u128::from(mix(high)) << 64 | u128::from(mix(low))).max(1)
-    })
-}
-
-fn seed() -> u64 {
-    RandomState::new().build_hasher().finish()
-}
-
-const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
-
-/// SplitMix64 (Steele, Lea and Flood, 2014).
-const fn mix(state: u64) -> u64 {
-    let z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn fresh_ids_differ_also_between_threads() {
-        let there = std::thread::spawn(|| (0..1000).map(|_| fresh()).collect::<Vec<_>>());
-        let mut ids: Vec<u128> = (0..1000).map(|_| fresh()).collect();
-        ids.extend(there.join().unwrap());
-        ids.sort_unstable();
-        ids.dedup();
-        assert_eq!(ids.len(), 2000);
-    }
 
     #[test]
     fn a_fresh_id_is_32_lower_hex_digits() {

@@ -21,6 +21,8 @@ mod cached;
 mod map;
 mod shared;
 
+#[cfg(all(feature = "jwks", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
+pub(crate) mod jwks;
 #[cfg(all(feature = "jwt", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
 pub(crate) mod jwt;
 #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]

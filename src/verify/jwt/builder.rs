@@ -2,7 +2,14 @@
 
 use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
 
-use super::{Candidate, JwtVerifier, Key, KeySet, Rules, headers::KnownHeaders};
+use arc_swap::ArcSwap;
+
+#[cfg(feature = "jwks")]
+use super::super::jwks::RemoteKeySet;
+use super::{
+    JwtVerifier, Key, KeySet, Rules,
+    issuer::{Issuers, TrustedIssuer},
+};
 use crate::{
     algorithm::Algorithm,
     clock::{Clock, SystemClock},
@@ -15,18 +22,10 @@ use crate::{
 /// is written that any will do.
 #[must_use]
 pub struct JwtVerifierBuilder<C> {
-    keys: Vec<Key>,
-    // Of these, not every one must fit the list of algorithms.
-    keys_of_sets: Vec<Key>,
-    issuers: Vec<String>,
-    any_issuer: bool,
-    audiences: Vec<String>,
-    any_audience: bool,
-    algorithms: Option<Vec<Algorithm>>,
-    token_types: Vec<String>,
+    // The one that is described by the builder itself.
+    issuer: TrustedIssuer,
+    others: Vec<TrustedIssuer>,
     leeway: Duration,
-    expiry_optional: bool,
-    access_token_profile: bool,
     clock: Arc<dyn Clock>,
     claims: PhantomData<fn() -> C>,
 }
@@ -41,17 +40,9 @@ const MAX_LEEWAY: Duration = Duration::from_secs(300);
 impl<C> JwtVerifierBuilder<C> {
     pub(super) fn new() -> Self {
         Self {
-            keys: Vec::new(),
-            keys_of_sets: Vec::new(),
-            issuers: Vec::new(),
-            any_issuer: false,
-            audiences: Vec::new(),
-            any_audience: false,
-            algorithms: None,
-            token_types: Vec::new(),
+            issuer: TrustedIssuer::unnamed(),
+            others: Vec::new(),
             leeway: LEEWAY,
-            expiry_optional: false,
-            access_token_profile: false,
             clock: Arc::new(SystemClock),
             claims: PhantomData,
         }
@@ -62,42 +53,52 @@ impl<C> JwtVerifierBuilder<C> {
     /// A key with an id is tried for tokens with this `kid` or without one, a key without an id for
     /// all; of those that come into question at most four for one token.
     pub fn key(mut self, key: Key) -> Self {
-        self.keys.push(key);
+        self.issuer = self.issuer.key(key);
         self
     }
 
     /// Adds the keys of a set. Those that fit no algorithm on the list of
     /// [`algorithms`](Self::algorithms) are left out.
     pub fn key_set(mut self, keys: KeySet) -> Self {
-        self.keys_of_sets.extend(keys.keys().iter().cloned());
+        self.issuer = self.issuer.key_set(keys);
+        self
+    }
+
+    /// Takes the keys from the network, in place of keys that are given.
+    ///
+    /// Without a list of [`algorithms`](Self::algorithms), each key is used with the one that it names;
+    /// one of RSA that names none with RS256, and others with the only one of their curve.
+    #[cfg(feature = "jwks")]
+    pub fn remote_keys(mut self, keys: RemoteKeySet) -> Self {
+        self.issuer = self.issuer.remote_keys(keys);
         self
     }
 
     /// Sets who must have issued the token: its `iss` must be there and equal this, to the letter
     /// (RFC 9068 §4). May be called more than once, for an issuer with several names; its keys verify
-    /// all of them.
+    /// all of them. For several issuers see [`trust`](Self::trust).
     pub fn issuer(mut self, issuer: impl Into<String>) -> Self {
-        self.issuers.push(issuer.into());
+        self.issuer = self.issuer.also_named(issuer);
         self
     }
 
     /// Accepts tokens of any issuer, and without one: the keys alone decide.
     pub fn any_issuer(mut self) -> Self {
-        self.any_issuer = true;
+        self.issuer.any_name = true;
         self
     }
 
     /// Sets whom the token must be meant for: its `aud` must be there and equal or contain this, to
     /// the letter. May be called more than once; one of them is enough.
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
-        self.audiences.push(audience.into());
+        self.issuer = self.issuer.audience(audience);
         self
     }
 
     /// Accepts tokens for any audience, and without one. Whoever gets such a token from a user, for
     /// any service of this issuer, can then use it here.
     pub fn any_audience(mut self) -> Self {
-        self.any_audience = true;
+        self.issuer = self.issuer.any_audience();
         self
     }
 
@@ -106,11 +107,11 @@ impl<C> JwtVerifierBuilder<C> {
     ///
     /// It must be given where a JWK of type RSA or oct names no `alg`.
     pub fn algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
-        self.algorithms = Some(algorithms.into_iter().collect());
+        self.issuer = self.issuer.algorithms(algorithms);
         self
     }
 
-    /// Sets by how much the clocks of the issuer and this machine may differ: `exp` is granted so much
+    /// Sets by how much the clocks of the issuers and this machine may differ: `exp` is granted so much
     /// more, and `nbf` so much less. In whole seconds, 60 by default and 300 at most.
     pub fn leeway(mut self, leeway: Duration) -> Self {
         self.leeway = leeway;
@@ -119,14 +120,14 @@ impl<C> JwtVerifierBuilder<C> {
 
     /// Accepts tokens without `exp`, which never expire.
     pub fn expiry_optional(mut self) -> Self {
-        self.expiry_optional = true;
+        self.issuer = self.issuer.expiry_optional();
         self
     }
 
     /// Sets the `typ` that the header must have, one of these, compared in any case and with
     /// `application/` or without (RFC 7515 §4.1.9). The default is `JWT`, `at+jwt` or none.
     pub fn token_types<'a>(mut self, types: impl IntoIterator<Item = &'a str>) -> Self {
-        self.token_types = types.into_iter().map(str::to_owned).collect();
+        self.issuer = self.issuer.token_types(types);
         self
     }
 
@@ -134,7 +135,17 @@ impl<C> JwtVerifierBuilder<C> {
     /// `client_id`, `iat` and `jti` must be there (§2.1, §2.2). No other JWT of the same issuer (an ID
     /// token, an introspection response) can be taken for one.
     pub fn access_token_profile(mut self) -> Self {
-        self.access_token_profile = true;
+        self.issuer = self.issuer.access_token_profile();
+        self
+    }
+
+    /// Trusts another issuer, with keys, audience and rules of its own. The `iss` of a token says whose
+    /// rules it is held against, and a key of one issuer never verifies a token of another.
+    ///
+    /// What the builder itself says of issuer, keys, audience and so on concerns one more issuer, or
+    /// none if it says nothing.
+    pub fn trust(mut self, issuer: TrustedIssuer) -> Self {
+        self.others.push(issuer);
         self
     }
 
@@ -148,131 +159,58 @@ impl<C> JwtVerifierBuilder<C> {
     ///
     /// # Errors
     /// If there is no key, issuer or audience, a key that no algorithm of the list fits, a key that
-    /// does not say its algorithm while there is no list, or a leeway over 300 seconds.
+    /// does not say its algorithm while there is no list, two issuers of one name, or a leeway over 300
+    /// seconds.
     pub fn build(self) -> Result<JwtVerifier<C>, ConfigError> {
-        let keys = self.candidates()?;
-        check_names("issuer", &self.issuers, self.any_issuer)?;
-        check_names("audience", &self.audiences, self.any_audience)?;
         if self.leeway > MAX_LEEWAY {
             return Err(ConfigError::new(
                 "the leeway is over 300 seconds: set the clocks right instead",
             ));
         }
-        let token_types = if self.access_token_profile {
-            if !self.token_types.is_empty() {
+        let mut trusted = self.others;
+        if trusted.is_empty() || !self.issuer.is_blank() {
+            if self.issuer.any_name && !trusted.is_empty() {
                 return Err(ConfigError::new(
-                    "the access token profile has a token type of its own, `at+jwt`: leave out \
-                     `token_types`",
+                    "`any_issuer` beside issuers that are named: leave one of them out",
                 ));
             }
-            vec!["at+jwt".to_owned()]
-        } else {
-            self.token_types
-        };
+            trusted.insert(0, self.issuer);
+        }
+        let mut names: Vec<&String> = trusted.iter().flat_map(|issuer| &issuer.names).collect();
+        names.sort_unstable();
+        if let Some(name) = names.windows(2).find_map(|pair| match pair {
+            [one, other] if one == other => Some(one),
+            _ => None,
+        }) {
+            return Err(ConfigError::new(format!(
+                "the issuer {name:?} is there twice: leave one out"
+            )));
+        }
+        let mut issuers: Option<Issuers> = None;
+        for issuer in trusted {
+            let issuer = Arc::new(issuer.build()?);
+            issuers = Some(match issuers {
+                None => Issuers::One(issuer),
+                Some(issuers) => issuers.with(&issuer),
+            });
+        }
+        let issuers = issuers.ok_or(ConfigError::new("no issuer is configured"))?;
         Ok(JwtVerifier {
             rules: Arc::new(Rules {
-                keys,
-                issuers: self.issuers,
-                audiences: self.audiences,
-                token_types,
+                issuers: ArcSwap::from_pointee(issuers),
                 leeway: self.leeway,
-                expiry_optional: self.expiry_optional,
-                access_token_profile: self.access_token_profile,
                 clock: self.clock,
-                headers: KnownHeaders::default(),
             }),
             claims: PhantomData,
         })
-    }
-
-    /// Each key with each algorithm that it may be used with.
-    fn candidates(&self) -> Result<Vec<Candidate>, ConfigError> {
-        let mut candidates = Vec::new();
-        for key in &self.keys {
-            let before = candidates.len();
-            self.add_candidates(key, &mut candidates)?;
-            if candidates.len() == before {
-                return Err(ConfigError::new(format!(
-                    "{} is for no algorithm on the list: add its own by `algorithms`, or leave the \
-                     key out",
-                    name_of(key)
-                )));
-            }
-        }
-        for key in &self.keys_of_sets {
-            self.add_candidates(key, &mut candidates)?;
-        }
-        if candidates.is_empty() {
-            return Err(ConfigError::new(
-                "there is no key to verify tokens with: add one by `key` or `key_set`, of an algorithm \
-                 on the list of `algorithms` if there is one",
-            ));
-        }
-        Ok(candidates)
-    }
-
-    fn add_candidates(
-        &self,
-        key: &Key,
-        candidates: &mut Vec<Candidate>,
-    ) -> Result<(), ConfigError> {
-        let entries = key.entries();
-        if self.algorithms.is_none() && entries.len() > 1 {
-            return Err(ConfigError::new(format!(
-                "{} does not say what algorithm it is for: name it by `algorithms`",
-                name_of(key)
-            )));
-        }
-        let allowed = |algorithm| {
-            self.algorithms
-                .as_ref()
-                .is_none_or(|list| list.contains(algorithm))
-        };
-        candidates.extend(
-            entries
-                .iter()
-                .filter(|(algorithm, _)| allowed(algorithm))
-                .map(|(algorithm, verifying_key)| Candidate {
-                    key_id: key.key_id().map(Into::into),
-                    algorithm: *algorithm,
-                    key: verifying_key.clone(),
-                    epoch: key.epoch().clone(),
-                }),
-        );
-        Ok(())
-    }
-}
-
-fn name_of(key: &Key) -> String {
-    match key.key_id() {
-        Some(id) => format!("the key `{}`", id.escape_debug()),
-        None => "a key without an id".to_owned(),
-    }
-}
-
-fn check_names(what: &str, names: &[String], any: bool) -> Result<(), ConfigError> {
-    if names.iter().any(String::is_empty) {
-        return Err(ConfigError::new(format!("the {what} is empty: name it")));
-    }
-    match (names.is_empty(), any) {
-        (true, false) => Err(ConfigError::new(format!(
-            "no {what} is configured: name it by `{what}`, or write `any_{what}` if the keys alone \
-             shall decide"
-        ))),
-        (false, true) => Err(ConfigError::new(format!(
-            "both `{what}` and `any_{what}` are configured: leave one out"
-        ))),
-        _ => Ok(()),
     }
 }
 
 impl<C> fmt::Debug for JwtVerifierBuilder<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("JwtVerifierBuilder")
-            .field("keys", &self.keys.len())
-            .field("issuers", &self.issuers)
-            .field("audiences", &self.audiences)
-            .field("algorithms", &self.algorithms)
+            .field("issuer", &self.issuer)
+            .field("others", &self.others)
             .field("leeway", &self.leeway)
             .finish_non_exhaustive()
     }

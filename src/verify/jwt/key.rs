@@ -18,6 +18,8 @@ use crate::{
 mod jwk;
 mod set;
 
+#[cfg(feature = "jwks")]
+pub(crate) use set::PublishedKeys;
 pub use set::{KeySet, SkippedKey};
 
 /// A key that verifies the signatures of tokens: a public key, or an HMAC secret.

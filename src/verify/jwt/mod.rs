@@ -1,16 +1,16 @@
 //! [`JwtVerifier`]: JSON Web Tokens, by the letter of RFC 7515, 7519, 8725 and, if asked, 9068.
 
-use std::{borrow::Cow, fmt, marker::PhantomData, sync::Arc};
+use std::{borrow::Cow, fmt, marker::PhantomData, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use serde::de::DeserializeOwned;
 
 use super::{BoxFuture, Verification, Verifier};
 use crate::{
     algorithm::Algorithm,
-    claims::{Claims, Confirmation, Epoch, RegisteredClaims},
-    clock::{Clock, NumericDate},
-    crypto::VerifyingKey,
-    error::{AuthError, reason},
+    claims::{Claims, Confirmation, RegisteredClaims},
+    clock::Clock,
+    error::{AuthError, ConfigError, reason},
     token::BearerToken,
 };
 
@@ -18,16 +18,25 @@ mod builder;
 mod claims;
 mod compact;
 mod headers;
+mod issuer;
+#[cfg(feature = "jwks")]
+mod jwks;
 mod key;
+mod keys;
 
 pub use builder::JwtVerifierBuilder;
+pub use issuer::TrustedIssuer;
+#[cfg(feature = "jwks")]
+pub(crate) use key::PublishedKeys;
 pub use key::{Key, KeySet, SkippedKey};
 
 use claims::Payload;
 use compact::{Buffer, Compact, Header};
-use headers::KnownHeaders;
+use issuer::{Issuer, Issuers};
+use keys::{Candidate, Loaded};
 
-/// Verifies JSON Web Tokens with keys that it was given.
+/// Verifies JSON Web Tokens, with keys that it was given or, with the feature `jwks`, with those that
+/// their issuer publishes (`RemoteKeySet`).
 ///
 /// `C` is the user's part of the claims, anything that serde can read from the payload; `()` if the
 /// [registered ones](crate::RegisteredClaims) are enough.
@@ -76,27 +85,11 @@ pub struct JwtVerifier<C = ()> {
     claims: PhantomData<fn() -> C>,
 }
 
-/// What a token must comply with.
+/// What tokens must comply with.
 struct Rules {
-    keys: Vec<Candidate>,
-    // Empty: any will do.
-    issuers: Vec<String>,
-    audiences: Vec<String>,
-    // Empty: none, `JWT` or `at+jwt`.
-    token_types: Vec<String>,
-    leeway: std::time::Duration,
-    expiry_optional: bool,
-    access_token_profile: bool,
+    issuers: ArcSwap<Issuers>,
+    leeway: Duration,
     clock: Arc<dyn Clock>,
-    headers: KnownHeaders,
-}
-
-/// A key and one algorithm that it is used with.
-struct Candidate {
-    key_id: Option<Box<str>>,
-    algorithm: Algorithm,
-    key: VerifyingKey,
-    epoch: Epoch,
 }
 
 /// How many signatures are computed for one token, where several keys might be the one.
@@ -106,6 +99,38 @@ impl<C> JwtVerifier<C> {
     /// Begins a verifier. It needs a key, an issuer and an audience, at least.
     pub fn builder() -> JwtVerifierBuilder<C> {
         JwtVerifierBuilder::new()
+    }
+
+    /// Trusts another issuer from now on, for all clones of this verifier. One with the same name is
+    /// replaced: verdicts on its tokens end, wherever they are kept.
+    ///
+    /// # Errors
+    /// As those of [`JwtVerifierBuilder::build`]; and if the verifier accepts any issuer.
+    pub fn trust(&self, issuer: TrustedIssuer) -> Result<(), ConfigError> {
+        let issuers = self.rules.issuers.load();
+        if issuers.only().is_some_and(|issuer| issuer.names.is_empty()) {
+            return Err(ConfigError::new(
+                "the verifier accepts any issuer: name those that it shall trust when it is built",
+            ));
+        }
+        let issuer = Arc::new(issuer.build()?);
+        self.rules.replace_issuers(|issuers| issuers.with(&issuer));
+        Ok(())
+    }
+
+    /// No longer trusts the issuer of that name (one of its names is enough): its tokens are refused from
+    /// now on, and verdicts on them end, wherever they are kept. Says whether there was one.
+    pub fn distrust(&self, issuer: &str) -> bool {
+        let issuers = self.rules.issuers.load();
+        let known = match &**issuers {
+            Issuers::One(only) => only.names.iter().any(|name| name == issuer),
+            Issuers::Many(by_name) => by_name.contains_key(issuer),
+        };
+        if known {
+            self.rules
+                .replace_issuers(|issuers| issuers.without(issuer));
+        }
+        known
     }
 }
 
@@ -117,7 +142,12 @@ where
     type Future = BoxFuture<Result<Claims<C>, AuthError>>;
 
     fn verify(&self, token: BearerToken<'_>) -> Verification<C, Self::Future> {
-        Verification::Ready(self.rules.verify(token.as_bytes()))
+        match self.rules.verify(token.as_bytes()) {
+            Ok(claims) => Verification::Ready(Ok(claims)),
+            Err(Failure::Refused(error)) => Verification::Ready(Err(error)),
+            #[cfg(feature = "jwks")]
+            Err(Failure::NoKey(missing)) => self.rules.look_for_key(missing, token),
+        }
     }
 }
 
@@ -125,200 +155,142 @@ const fn invalid(reason: &'static str) -> AuthError {
     AuthError::invalid_token(reason)
 }
 
-impl Rules {
-    fn verify<C: DeserializeOwned>(&self, token: &[u8]) -> Result<Claims<C>, AuthError> {
-        let compact = Compact::split(token).ok_or(invalid(reason::TOKEN_MALFORMED))?;
+/// Why a token was not verified.
+enum Failure {
+    Refused(AuthError),
+    /// It is as it must be, but for its signature, whose key may be one that is not here yet.
+    #[cfg(feature = "jwks")]
+    NoKey(jwks::MissingKey),
+}
 
-        let mut buffer;
-        let key = match self.headers.key_of(compact.header) {
-            Some(index) => {
-                Selected::Known(self.keys.get(index).ok_or(invalid(reason::KEY_UNKNOWN))?)
-            }
-            None => {
-                buffer = Buffer::new();
-                let header = buffer
-                    .decode(compact.header)
-                    .ok_or(invalid(reason::TOKEN_MALFORMED))?;
-                let header = Header::parse(header).ok_or(invalid(reason::HEADER_MALFORMED))?;
-                Selected::By(self.check_header(&header)?, header.key_id)
-            }
+impl From<AuthError> for Failure {
+    fn from(error: AuthError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl Rules {
+    fn verify<C: DeserializeOwned>(&self, token: &[u8]) -> Result<Claims<C>, Failure> {
+        let compact = Compact::split(token).ok_or(invalid(reason::TOKEN_MALFORMED))?;
+        let issuers = self.issuers.load();
+
+        // The header is cheap to refuse by. Of several issuers, though, the payload says who it is.
+        let mut buffer = None;
+        let mut chosen = match issuers.only() {
+            Some(issuer) => Some(Chosen::by(&compact, issuer, &mut buffer)?),
+            None => None,
         };
 
         let payload =
             compact::decode_to_vec(compact.payload).ok_or(invalid(reason::TOKEN_MALFORMED))?;
         let json = std::str::from_utf8(&payload).map_err(|_| invalid(reason::CLAIMS_MALFORMED))?;
         let payload = Payload::parse(json).map_err(|_| invalid(reason::CLAIMS_MALFORMED))?;
-        let valid_until = self.check_claims(&payload, self.clock.now())?;
+
+        let issuer = issuers.of(&payload)?;
+        let chosen = match chosen.take() {
+            Some(chosen) => chosen,
+            None => Chosen::by(&compact, issuer, &mut buffer)?,
+        };
+        let valid_until = issuer.check_claims(&payload, self.clock.now(), self.leeway)?;
 
         let mut buffer = Buffer::new();
         let signature = buffer
             .decode(compact.signature)
             .ok_or(invalid(reason::SIGNATURE_INVALID))?;
-        let key = match key {
-            Selected::Known(key) if key.key.verify(compact.signed, signature) => key,
-            Selected::Known(_) => return Err(invalid(reason::SIGNATURE_INVALID)),
-            Selected::By(algorithm, key_id) => {
-                let candidates = self.candidates(algorithm, key_id.as_deref());
-                self.check_signature(candidates, &compact, signature)?
-            }
-        };
+        let key = chosen.check_signature(&compact, signature, issuer)?;
 
         let registered = registered(&payload, json.len())?;
         match claims::custom(json) {
             Ok(custom) => Ok(Claims::from_parts(
                 registered,
                 valid_until,
-                key.epoch.clone(),
+                [key.epoch.clone(), issuer.trusted.clone()],
                 custom,
             )),
-            Err(error) => Err(invalid(reason::CLAIMS_MALFORMED).with_source(error)),
+            Err(error) => Err(invalid(reason::CLAIMS_MALFORMED).with_source(error).into()),
         }
     }
 
-    /// Whether the header asks for nothing that is not done here, and by which algorithm it says the
-    /// token is signed.
-    fn check_header(&self, header: &Header<'_>) -> Result<Algorithm, AuthError> {
-        if header.unsupported {
-            return Err(invalid(reason::HEADER_UNSUPPORTED));
-        }
-        let algorithm = header
-            .algorithm
-            .as_deref()
-            .and_then(Algorithm::from_name)
-            .filter(|algorithm| self.keys.iter().any(|key| key.algorithm == *algorithm))
-            .ok_or(invalid(reason::ALGORITHM_NOT_ALLOWED))?;
-        if !self.allows_type(header.token_type.as_deref()) {
-            return Err(invalid(reason::TYPE_MISMATCH));
-        }
-        Ok(algorithm)
+    fn replace_issuers(&self, f: impl FnMut(&Issuers) -> Issuers) {
+        let mut f = f;
+        let former = self.issuers.rcu(|issuers| f(issuers));
+        former.end_unless_in(&self.issuers.load());
     }
+}
 
-    /// Compares `typ` in any case, and with `application/` or without (RFC 7515 §4.1.9).
-    fn allows_type(&self, token_type: Option<&str>) -> bool {
-        let Some(token_type) = token_type else {
-            return self.token_types.is_empty();
-        };
-        let token_type = subtype(token_type);
-        if self.token_types.is_empty() {
-            ["JWT", "at+jwt"]
-                .iter()
-                .any(|allowed| token_type.eq_ignore_ascii_case(allowed))
-        } else {
-            self.token_types
-                .iter()
-                .any(|allowed| token_type.eq_ignore_ascii_case(subtype(allowed)))
-        }
-    }
+/// The keys of an issuer, and by what the one of a token is chosen.
+struct Chosen<'i, 'h> {
+    keys: Loaded<'i>,
+    by: By<'h>,
+}
 
-    /// Whether the claims are those of a token for us, now; gives when that ends.
-    fn check_claims(
-        &self,
-        claims: &Payload<'_>,
-        now: NumericDate,
-    ) -> Result<Option<NumericDate>, AuthError> {
-        let valid_until = match claims.expires_at {
-            Some(expires_at) => Some(expires_at.saturating_add(self.leeway)),
-            None if self.expiry_optional => None,
-            None => return Err(invalid(reason::CLAIM_MISSING)),
-        };
-        // "On or after" is too late (RFC 7519 §4.1.4), "before" is too early (§4.1.5).
-        if valid_until.is_some_and(|end| now >= end) {
-            return Err(invalid(reason::TOKEN_EXPIRED));
-        }
-        if claims
-            .not_before
-            .is_some_and(|start| now < start.saturating_sub(self.leeway))
-        {
-            return Err(invalid(reason::TOKEN_NOT_YET_VALID));
-        }
-        if !self.issuers.is_empty() {
-            match claims.issuer.as_deref() {
-                None => return Err(invalid(reason::CLAIM_MISSING)),
-                Some(issuer) if self.issuers.iter().any(|ours| ours == issuer) => {}
-                Some(_) => return Err(invalid(reason::ISSUER_MISMATCH)),
+enum By<'h> {
+    /// A header that was seen before, for which there is but the key in this place.
+    Known(usize),
+    Header(Algorithm, Option<Cow<'h, str>>),
+}
+
+impl<'i, 'h> Chosen<'i, 'h> {
+    fn by(
+        compact: &Compact<'_>,
+        issuer: &'i Issuer,
+        buffer: &'h mut Option<Buffer>,
+    ) -> Result<Self, AuthError> {
+        let keys = issuer.keys();
+        let by = match keys.headers.key_of(compact.header) {
+            Some(place) => By::Known(place),
+            None => {
+                let header = buffer
+                    .insert(Buffer::new())
+                    .decode(compact.header)
+                    .ok_or(invalid(reason::TOKEN_MALFORMED))?;
+                let header = Header::parse(header).ok_or(invalid(reason::HEADER_MALFORMED))?;
+                By::Header(issuer.check_header(&header, &keys)?, header.key_id)
             }
-        }
-        if !self.audiences.is_empty() {
-            match &claims.audience {
-                None => return Err(invalid(reason::CLAIM_MISSING)),
-                Some(audience)
-                    if audience
-                        .iter()
-                        .any(|one| self.audiences.iter().any(|ours| ours == one)) => {}
-                Some(_) => return Err(invalid(reason::AUDIENCE_MISMATCH)),
-            }
-        }
-        // RFC 9068 §2.2.
-        if self.access_token_profile
-            && (claims.issuer.is_none()
-                || claims.audience.is_none()
-                || claims.expires_at.is_none()
-                || claims.subject.is_none()
-                || claims.client_id.is_none()
-                || claims.issued_at.is_none()
-                || claims.id.is_none())
-        {
-            return Err(invalid(reason::CLAIM_MISSING));
-        }
-        Ok(valid_until)
-    }
-
-    /// The keys that a token may be signed with, by their place in the list.
-    ///
-    /// A key with an id is for tokens with this very `kid`, or with none; one without is for any.
-    fn candidates(
-        &self,
-        algorithm: Algorithm,
-        key_id: Option<&str>,
-    ) -> impl Iterator<Item = (usize, &Candidate)> {
-        self.keys
-            .iter()
-            .enumerate()
-            .filter(move |(_, key)| key.algorithm == algorithm)
-            .filter(move |(_, key)| match (key.key_id.as_deref(), key_id) {
-                (Some(of_key), Some(of_token)) => of_key == of_token,
-                _ => true,
-            })
-            .take(MAX_SIGNATURE_CHECKS)
+        };
+        Ok(Self { keys, by })
     }
 
     /// Finds the key that confirms the signature.
-    fn check_signature<'a>(
+    fn check_signature(
         &self,
-        mut candidates: impl Iterator<Item = (usize, &'a Candidate)>,
         compact: &Compact<'_>,
         signature: &[u8],
-    ) -> Result<&'a Candidate, AuthError> {
-        let (index, first) = candidates.next().ok_or(invalid(reason::KEY_UNKNOWN))?;
-        let mut others = candidates.peekable();
-        if first.key.verify(compact.signed, signature) {
-            if others.peek().is_none() {
-                self.headers.learn(compact.header, index);
+        issuer: &Issuer,
+    ) -> Result<&Candidate, Failure> {
+        let confirms = |candidate: &Candidate| candidate.key.verify(compact.signed, signature);
+        let (algorithm, key_id) = match &self.by {
+            By::Known(place) => {
+                let known = self.keys.candidates.get(*place);
+                let key = known.filter(|key| confirms(key));
+                return Ok(key.ok_or(invalid(reason::SIGNATURE_INVALID))?);
             }
-            return Ok(first);
+            By::Header(algorithm, key_id) => (*algorithm, key_id.as_deref()),
+        };
+        let mut candidates = self
+            .keys
+            .candidates(algorithm, key_id)
+            .take(MAX_SIGNATURE_CHECKS)
+            .peekable();
+        let mut failure = reason::KEY_UNKNOWN;
+        let mut first = true;
+        while let Some((place, candidate)) = candidates.next() {
+            if confirms(candidate) {
+                if first && candidates.peek().is_none() {
+                    self.keys.headers.learn(compact.header, place);
+                }
+                return Ok(candidate);
+            }
+            failure = reason::SIGNATURE_INVALID;
+            first = false;
         }
-        others
-            .map(|(_, other)| other)
-            .find(|other| other.key.verify(compact.signed, signature))
-            .ok_or(invalid(reason::SIGNATURE_INVALID))
-    }
-}
-
-/// By what the key of a token is chosen.
-enum Selected<'a, 'h> {
-    /// A header that was seen before, for which there is but this key.
-    Known(&'a Candidate),
-    By(Algorithm, Option<Cow<'h, str>>),
-}
-
-/// A media type without its `application/`, which `typ` may leave out.
-fn subtype(media_type: &str) -> &str {
-    const APPLICATION: &str = "application/";
-    match media_type.split_at_checked(APPLICATION.len()) {
-        Some((start, rest)) if start.eq_ignore_ascii_case(APPLICATION) && !rest.contains('/') => {
-            rest
+        #[cfg(feature = "jwks")]
+        if let Some(missing) = jwks::MissingKey::of(issuer, &self.keys, key_id, failure) {
+            return Err(Failure::NoKey(missing));
         }
-        _ => media_type,
+        #[cfg(not(feature = "jwks"))]
+        let _ = issuer;
+        Err(invalid(failure).into())
     }
 }
 
@@ -366,9 +338,7 @@ impl<C> Clone for JwtVerifier<C> {
 impl<C> fmt::Debug for JwtVerifier<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("JwtVerifier")
-            .field("issuers", &self.rules.issuers)
-            .field("audiences", &self.rules.audiences)
-            .field("keys", &self.rules.keys.len())
+            .field("issuers", &self.rules.issuers.load().names())
             .field("leeway", &self.rules.leeway)
             .finish_non_exhaustive()
     }

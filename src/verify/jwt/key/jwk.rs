@@ -36,29 +36,56 @@ const OF_RSA: [Algorithm; 6] = [
 const OF_SECRETS: [Algorithm; 3] = [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512];
 
 pub(super) fn parse(json: &str) -> Result<Key, Unusable> {
-    let Some(members) = json::object(json) else {
-        return Err(Unusable {
-            key_id: None,
-            reason: "not a JSON object, or one with a member twice".into(),
-        });
-    };
-    let jwk = Jwk(members);
-    let key_id = jwk.text("kid");
-    let named = key_id.as_ref().ok().cloned().flatten().map(Cow::into_owned);
-    key_id
-        .and_then(|_| jwk.key())
-        .map(|entries| Key::assemble(named.clone(), entries))
-        .map_err(|reason| Unusable {
-            key_id: named,
-            reason,
-        })
+    Jwk::read(json)?.into_key()
 }
 
-struct Jwk<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+pub(super) struct Jwk<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 type Entries = Vec<(Algorithm, VerifyingKey)>;
 
 impl<'a> Jwk<'a> {
+    pub(super) fn read(json: &'a str) -> Result<Self, Unusable> {
+        json::object(json).map(Self).ok_or_else(|| Unusable {
+            key_id: None,
+            reason: "not a JSON object, or one with a member twice".into(),
+        })
+    }
+
+    pub(super) fn into_key(self) -> Result<Key, Unusable> {
+        let key_id = self.text("kid");
+        let named = key_id.as_ref().ok().cloned().flatten().map(Cow::into_owned);
+        key_id
+            .and_then(|_| self.key())
+            .map(|entries| Key::assemble(named.clone(), entries))
+            .map_err(|reason| Unusable {
+                key_id: named,
+                reason,
+            })
+    }
+
+    /// The same for a key that somebody publishes, which no secret can be.
+    #[cfg(feature = "jwks")]
+    pub(super) fn into_public_key(self) -> Result<Key, Unusable> {
+        match self.text("kty") {
+            Ok(Some(kind)) if kind == "oct" => Err(Unusable {
+                key_id: self.text("kid").ok().flatten().map(Cow::into_owned),
+                reason: "a symmetric key, which whoever reads it could sign with".into(),
+            }),
+            _ => self.into_key(),
+        }
+    }
+
+    /// What makes it this key, to be compared: two spellings of one key may differ, two keys do.
+    #[cfg(feature = "jwks")]
+    pub(super) fn identity(&self) -> Box<str> {
+        let mut identity = String::new();
+        for name in ["kid", "kty", "alg", "crv", "n", "e", "x", "y"] {
+            identity.push_str(self.member(name).map_or("", RawValue::get));
+            identity.push('\n');
+        }
+        identity.into_boxed_str()
+    }
+
     /// The key for each of its algorithms.
     fn key(&self) -> Result<Entries, Reason> {
         self.is_for_verifying()?;

@@ -74,33 +74,11 @@ impl KeySet {
 
     /// The same, with no key left if it comes to that. The error says what is wrong with the document.
     pub(super) fn parse(json: &str) -> Result<Self, Cow<'static, str>> {
-        let members = json::object(json)
-            .ok_or("not a JWK Set: no JSON object, or one with a member twice")?;
-        let Some((_, keys)) = members.iter().find(|(name, _)| name == "keys") else {
-            return Err(if members.iter().any(|(name, _)| name == "kty") {
-                "a single JWK, not a JWK Set; use Key::from_jwk".into()
-            } else {
-                "not a JWK Set: it has no member `keys`".into()
-            });
-        };
-        let keys: Vec<&RawValue> = serde_json::from_str(keys.get())
-            .map_err(|_| "not a JWK Set: `keys` is not an array")?;
-        if keys.len() > MOST_KEYS {
-            return Err(format!(
-                "a JWK Set of {} keys; at most {MOST_KEYS} are accepted",
-                keys.len()
-            )
-            .into());
-        }
         let mut set = Self::new();
-        for (index, json) in keys.into_iter().enumerate() {
+        for (index, json) in members(json, MOST_KEYS)?.into_iter().enumerate() {
             match jwk::parse(json.get()) {
                 Ok(key) => set.keys.push(key),
-                Err(unusable) => set.skipped.push(SkippedKey {
-                    index,
-                    key_id: unusable.key_id,
-                    reason: unusable.reason,
-                }),
+                Err(unusable) => set.skipped.push(SkippedKey::new(index, unusable)),
             }
         }
         Ok(set)
@@ -117,6 +95,77 @@ impl KeySet {
     }
 }
 
+/// The keys of a JWK Set, unread.
+fn members(json: &str, most: usize) -> Result<Vec<&RawValue>, Cow<'static, str>> {
+    let members =
+        json::object(json).ok_or("not a JWK Set: no JSON object, or one with a member twice")?;
+    let Some((_, keys)) = members.iter().find(|(name, _)| name == "keys") else {
+        return Err(if members.iter().any(|(name, _)| name == "kty") {
+            "a single JWK, not a JWK Set; use Key::from_jwk".into()
+        } else {
+            "not a JWK Set: it has no member `keys`".into()
+        });
+    };
+    let keys: Vec<&RawValue> =
+        serde_json::from_str(keys.get()).map_err(|_| "not a JWK Set: `keys` is not an array")?;
+    if keys.len() > most {
+        let count = keys.len();
+        return Err(format!("a JWK Set of {count} keys; at most {most} are accepted").into());
+    }
+    Ok(keys)
+}
+
+/// The keys that an issuer publishes, as they were read last.
+#[cfg(feature = "jwks")]
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PublishedKeys {
+    keys: Vec<(Box<str>, Key)>,
+    skipped: Vec<SkippedKey>,
+}
+
+#[cfg(feature = "jwks")]
+impl PublishedKeys {
+    /// No issuer needs so many, and each costs time where it is read and where tokens name none.
+    const MOST: usize = 100;
+
+    /// Reads a JWK Set. A key that was in the former one stays the same, with all that rests on it.
+    pub(crate) fn parse(json: &str, former: &Self) -> Result<Self, Cow<'static, str>> {
+        let mut set = Self::default();
+        for (index, json) in members(json, Self::MOST)?.into_iter().enumerate() {
+            let jwk = jwk::Jwk::read(json.get()).map(|jwk| (jwk.identity(), jwk));
+            match jwk.and_then(|(identity, jwk)| Ok((former.key(&identity, jwk)?, identity))) {
+                Ok((key, identity)) => set.keys.push((identity, key)),
+                Err(unusable) => set.skipped.push(SkippedKey::new(index, unusable)),
+            }
+        }
+        Ok(set)
+    }
+
+    fn key(&self, identity: &str, jwk: jwk::Jwk<'_>) -> Result<Key, jwk::Unusable> {
+        // Also one that was here may no longer be for signatures.
+        let key = jwk.into_public_key()?;
+        let same = self.keys.iter().find(|(known, _)| **known == *identity);
+        Ok(same.map_or(key, |(_, known)| known.clone()))
+    }
+
+    pub(crate) fn keys(&self) -> impl ExactSizeIterator<Item = &Key> {
+        self.keys.iter().map(|(_, key)| key)
+    }
+
+    pub(crate) fn skipped(&self) -> &[SkippedKey] {
+        &self.skipped
+    }
+
+    /// Ends what rests on the keys that are not in the later set; gives how many these are.
+    pub(crate) fn withdraw_unless_in(&self, later: &Self) -> usize {
+        let withdrawn = self.keys.iter().filter(|(identity, _)| {
+            let stays = |(other, _): &(Box<str>, Key)| other == identity;
+            !later.keys.iter().any(stays)
+        });
+        withdrawn.inspect(|(_, key)| key.epoch().end()).count()
+    }
+}
+
 /// A key of a JWK Set that cannot be used. `Display` says which and why, without a byte of it.
 #[derive(Clone, Debug)]
 pub struct SkippedKey {
@@ -126,6 +175,14 @@ pub struct SkippedKey {
 }
 
 impl SkippedKey {
+    fn new(index: usize, unusable: jwk::Unusable) -> Self {
+        Self {
+            index,
+            key_id: unusable.key_id,
+            reason: unusable.reason,
+        }
+    }
+
     /// Where it stands in `keys`, from 0.
     pub fn index(&self) -> usize {
         self.index
