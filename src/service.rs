@@ -197,6 +197,10 @@ impl<V: Verifier> Auth<V> {
 
     /// Makes a request ready for the service.
     pub(crate) fn admit(&self, claims: Claims<V::Claims>, parts: &mut Parts) {
+        if self.further_in {
+            // The claims are where they belong.
+            return;
+        }
         if self.remove_token {
             conceal::remove(parts, &self.sources);
         }
