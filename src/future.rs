@@ -20,6 +20,7 @@ use tower_service::Service;
 use crate::{
     body::ResponseBody,
     layer::Auth,
+    observe::Timer,
     service::{Judgement, Undecided},
     token::find::{Place, WEB_SOCKET_PROTOCOL},
     verify::Verifier,
@@ -44,7 +45,12 @@ pin_project! {
         S: Service<Request<B>>,
         V: Verifier,
     {
-        Verifying { #[pin] verdict: V::Future, waiting: Option<Box<Waiting<S, V, B>>> },
+        Verifying {
+            #[pin]
+            verdict: V::Future,
+            timer: Timer,
+            waiting: Option<Box<Waiting<S, V, B>>>,
+        },
         Checking { rest: Option<Undecided<V::Claims>>, waiting: Option<Box<Waiting<S, V, B>>> },
         Readying { waiting: Option<Box<Waiting<S, V, B>>> },
         Inner { #[pin] response: S::Future, after: After },
@@ -94,8 +100,12 @@ where
     V: Verifier,
 {
     pub(crate) fn verifying(verdict: V::Future, waiting: Box<Waiting<S, V, B>>) -> Self {
-        let waiting = Some(waiting);
-        State::Verifying { verdict, waiting }.into()
+        State::Verifying {
+            verdict,
+            timer: Timer::start(),
+            waiting: Some(waiting),
+        }
+        .into()
     }
 
     pub(crate) fn checking(rest: Undecided<V::Claims>, waiting: Box<Waiting<S, V, B>>) -> Self {
@@ -144,9 +154,14 @@ where
                     }
                     None => None,
                 },
-                StateProj::Verifying { verdict, waiting } => {
+                StateProj::Verifying {
+                    verdict,
+                    timer,
+                    waiting,
+                } => {
                     let verdict = ready!(verdict.poll(cx));
                     waiting.take().map(|waiting| {
+                        timer.verified(&verdict);
                         let judgement = waiting.auth.judge(verdict, &waiting.parts);
                         waiting.go_on(judgement)
                     })

@@ -69,6 +69,8 @@ pub(crate) struct Auth<V: Verifier> {
     pub(crate) exemptions: Vec<Arc<Exemption>>,
     pub(crate) optional: bool,
     pub(crate) remove_token: bool,
+    /// Whether this is of a [`RequireLayer`], whose requests a layer further out has admitted.
+    pub(crate) further_in: bool,
 }
 
 type Exemption = dyn Fn(&Parts) -> bool + Send + Sync;
@@ -89,6 +91,7 @@ impl<V: Verifier> BearerAuthLayer<V> {
                 exemptions: Vec::new(),
                 optional: false,
                 remove_token: false,
+                further_in: false,
             },
         }
     }
@@ -260,6 +263,7 @@ impl<V: Verifier> Clone for Auth<V> {
             exemptions: self.exemptions.clone(),
             optional: self.optional,
             remove_token: self.remove_token,
+            further_in: self.further_in,
         }
     }
 }

@@ -45,6 +45,7 @@
 //! * What clients get: [`ProblemJson`], or a [`Reject`] of one's own; [`Problem`] for answers of handlers
 //!   in the same voice.
 //! * Where the token is: the `Authorization` header, and each [`TokenSource`] that is asked for.
+//! * What logs and metrics are told: [`observability`].
 //! * What goes by without a token: [`BearerAuthLayer::optional`] and [`exempt`].
 //!
 //! # How a token is decided on
@@ -67,6 +68,8 @@
 //! | `rust-crypto` | the same in pure Rust; with both on, aws-lc-rs is used |
 //! | `cache` | `Cached`: verdicts kept for as long as they hold |
 //! | `axum` | [`Claims`] as an axum extractor, [`Problem`] as a response |
+//! | `tracing` | an event for each refusal, see [`observability`] |
+//! | `metrics` | counts and times, see [`observability`] |
 //! | `testing` | an issuer to test against |
 //! | `full` | all of these but `rust-crypto` |
 //!
@@ -97,6 +100,8 @@ pub mod exempt;
 mod future;
 mod json;
 mod layer;
+pub mod observability;
+mod observe;
 mod random;
 mod reject;
 mod require;
@@ -120,6 +125,8 @@ pub use clock::{Clock, ManualClock, NumericDate, SystemClock};
 pub use error::{AuthError, AuthErrorKind, ConfigError, reason};
 pub use future::ResponseFuture;
 pub use layer::BearerAuthLayer;
+#[cfg(feature = "metrics")]
+pub use observability::describe_metrics;
 pub use reject::{Problem, ProblemJson, Reject, grpc_response, is_grpc};
 pub use require::{Require, RequireLayer};
 pub use service::BearerAuth;

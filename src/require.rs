@@ -68,6 +68,7 @@ impl<C: Send + Sync + 'static> RequireLayer<C> {
                 exemptions: Vec::new(),
                 optional: false,
                 remove_token: false,
+                further_in: true,
             }),
         }
     }

@@ -16,6 +16,7 @@ use crate::{
     error::{AuthError, reason},
     future::{After, ResponseFuture, Waiting},
     layer::Auth,
+    observe,
     reject::Voice,
     token::{conceal, find},
     verify::{BoxFuture, Verification, Verifier},
@@ -68,6 +69,7 @@ where
         // Before anything that could show it sees the request.
         conceal::mark_sensitive(&mut parts.headers, &auth.sources);
         if auth.exemptions.iter().any(|exempt| exempt(&parts)) {
+            observe::exempt();
             return self.call_anonymously(parts, body);
         }
 
@@ -82,7 +84,10 @@ where
                 };
                 (verification, After::of(found.place, &parts.method))
             }
-            Ok(None) if auth.optional => return self.call_anonymously(parts, body),
+            Ok(None) if auth.optional => {
+                observe::anonymous();
+                return self.call_anonymously(parts, body);
+            }
             Ok(None) => return auth.refuse(AuthError::missing_token(), &parts),
             Err(error) => return auth.refuse(error, &parts),
         };
@@ -197,6 +202,11 @@ impl<V: Verifier> Auth<V> {
 
     /// Makes a request ready for the service.
     pub(crate) fn admit(&self, claims: Claims<V::Claims>, parts: &mut Parts) {
+        if self.further_in {
+            // The claims are where they belong, and the request is counted.
+            return;
+        }
+        observe::admitted();
         if self.remove_token {
             conceal::remove(parts, &self.sources);
         }

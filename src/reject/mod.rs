@@ -9,7 +9,10 @@ use http::{
     request::Parts,
 };
 
-use crate::error::{AuthError, AuthErrorKind};
+use crate::{
+    error::{AuthError, AuthErrorKind},
+    observe,
+};
 
 mod challenge;
 mod grpc;
@@ -79,7 +82,7 @@ where
 /// The voice of a layer: a [`Reject`], and the protocol that is the same for all of them.
 ///
 /// The layer, what it lays further in ([`RequireLayer`](crate::RequireLayer)) and the extractor of a
-/// request that it let through anonymously all speak with it.
+/// request that it let through anonymously all speak with it: here is where refusals are observed.
 #[derive(Clone)]
 pub(crate) struct Voice {
     pub(crate) reject: Arc<dyn Reject>,
@@ -108,6 +111,7 @@ impl Voice {
             headers.append(name, value.clone());
         }
         leave_out_body(&mut response, request);
+        observe::refused(&error, response.status());
         response.extensions_mut().insert(error);
         response
     }

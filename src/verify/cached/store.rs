@@ -13,6 +13,7 @@ use super::{CacheStats, counter::Counter};
 use crate::{
     claims::Claims,
     clock::{Clock, NumericDate},
+    observe,
     token::BearerToken,
 };
 
@@ -68,6 +69,7 @@ impl<C> Store<C> {
         if let Some(entry) = self.cache.get(&key) {
             if entry.holds(self.clock.now()) {
                 self.hits.add_one();
+                observe::cache_hit();
                 return Some(entry.claims);
             }
             // It makes room at once, and not only when others need it.
@@ -79,6 +81,7 @@ impl<C> Store<C> {
 
     pub(super) fn count_miss(&self) {
         self.misses.add_one();
+        observe::cache_miss();
     }
 
     pub(super) fn insert(&self, token: BearerToken<'_>, claims: &Claims<C>) {
@@ -189,12 +192,26 @@ struct Evictions {
 }
 
 impl<C> Lifecycle<Key, Entry<C>> for Evictions {
-    type RequestState = ();
+    type RequestState = Evicted;
 
-    fn on_evict(&self, (): &mut (), _: Key, entry: Entry<C>) {
+    fn on_evict(&self, evicted: &mut Evicted, _: Key, entry: Entry<C>) {
         // One that has ended is no loss.
         if entry.holds(self.clock.now()) {
             self.count.add_one();
+            evicted.0 = evicted.0.saturating_add(1);
+        }
+    }
+}
+
+/// How many verdicts made room for one. The cache drops it when its lock is free again: a recorder is
+/// somebody else's code, and may take its time.
+#[derive(Default)]
+struct Evicted(u64);
+
+impl Drop for Evicted {
+    fn drop(&mut self) {
+        if self.0 > 0 {
+            observe::cache_evicted(self.0);
         }
     }
 }

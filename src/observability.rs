@@ -1,0 +1,63 @@
+//! What can be seen of the layer from outside: metrics and events.
+//!
+//! The feature `metrics` counts and measures, by the facade [metrics]; the feature `tracing` makes events,
+//! by [tracing]. Which recorder and which subscriber there is, the application says; where there is none,
+//! each costs a few nanoseconds. Once a recorder is installed, `describe_metrics` tells it descriptions and
+//! units.
+//!
+//! | what | kind, unit | labels or fields | when |
+//! |---|---|---|---|
+//! | metric `tower_bearer.requests` | counter, 1 | `outcome`: `admitted`, `anonymous`, `exempt`, `refused`; with the last `error.type` | the layer has come to a decision on a request |
+//! | metric `tower_bearer.verification.duration` | histogram, s | `outcome`: `verified`, `refused`, `unavailable`; with the last two `error.type` | a verdict was worked out that takes time: on a JWT, or by a verifier that answers later |
+//! | metric `tower_bearer.cache.lookups` | counter, 1 | `result`: `hit`, `miss` | a `Cached` was asked for a token |
+//! | metric `tower_bearer.cache.evictions` | counter, 1 | | a verdict had to go to make room, although it still held |
+//! | metric `tower_bearer.key_set.fetches` | counter, 1 | `key_set`; `outcome`: `success`, `failure`; with the last `error.type` | a key set was fetched from the network, or could not be |
+//! | metric `tower_bearer.key_set.fetch.duration` | histogram, s | the same | the same |
+//! | metric `tower_bearer.key_set.age` | gauge, s | `key_set` | how long ago the key set in use was fetched |
+//! | metric `tower_bearer.key_set.keys` | gauge, 1 | `key_set` | how many usable keys it has |
+//! | event `request refused` | DEBUG; WARN if it could not be found out whether the token is good | `error.type`; `http.response.status_code`; `exception.message`, if the error has a source | a request was refused; target `tower_bearer` |
+//!
+//! * `error.type` is [`AuthError::reason`](crate::AuthError::reason): one of [`reason`](crate::reason), or a
+//!   constant of your verifier or check. It never holds what a client sent.
+//! * `http.response.status_code` is the status of the answer as it is sent; that of a gRPC answer is 200.
+//! * `exception.message` is the source of the error (see
+//!   [`AuthError::with_source`](crate::AuthError::with_source)), which must not hold the token.
+//!
+//! # What is counted once, and what twice
+//! A request is `admitted` when the layer lets it pass, whatever the service behind answers. Where a
+//! [`RequireLayer`](crate::RequireLayer) further in then refuses it, it is counted a second time, as
+//! `refused`; so is an `anonymous` or `exempt` one whose handler asks for [`Claims`](crate::Claims). What
+//! the layer refused is thus `refused` less those.
+//!
+//! Not counted are a request whose client went away before the decision, and the 500 of a stack that is put
+//! together wrongly.
+//!
+//! # What is timed
+//! A verdict out of a cache is not, and no other that is there at once, but for a JWT. A verdict that comes
+//! later is timed for each request that waits for it, from when it was asked for; where requests wait for
+//! one look-up together, for each of them. One for which nobody waits any longer is not.
+//!
+//! # In Prometheus
+//! Its exporters write `_` for the dots, in names and labels: `tower_bearer_requests{outcome="refused",
+//! error_type="token_expired"}`.
+//!
+//! [metrics]: https://docs.rs/metrics
+//! [tracing]: https://docs.rs/tracing
+
+/// Tells the recorder the descriptions and units of all metrics.
+///
+/// To be called once, after the recorder was installed: one that comes later hears nothing of it. The
+/// metrics are counted without it too.
+///
+/// ```
+/// use metrics_util::debugging::DebuggingRecorder;
+///
+/// // Your exporter installs its own.
+/// DebuggingRecorder::new().install()?;
+/// tower_bearer::describe_metrics();
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[cfg(feature = "metrics")]
+pub fn describe_metrics() {
+    crate::observe::describe();
+}
