@@ -37,7 +37,8 @@
 //! # Where to look
 //! * What is configured: [`BearerAuthLayer`]. Where it stands in a stack is said there.
 //! * Who judges a token: `JwtVerifier` (feature `jwt`), `StaticTokens`, [`verify_fn`],
-//!   [`verify_async_fn`], or a [`Verifier`] of one's own.
+//!   [`verify_async_fn`], or a [`Verifier`] of one's own; [`RouteByShape`] where JWTs and opaque tokens
+//!   come side by side.
 //! * What depends on the request: [`Check`], [`RequireScopes`], and for one route
 //!   [`BearerAuthLayer::require`].
 //! * What handlers get: [`Claims`], out of the request's extensions or, with the feature `axum`, as an
@@ -126,8 +127,8 @@ pub use token::{BearerToken, OwnedToken, TokenSource};
 #[cfg(all(feature = "jwt", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
 pub use verify::jwt::{JwtVerifier, JwtVerifierBuilder, Key, KeySet, SkippedKey};
 pub use verify::{
-    BoxFuture, MapClaims, SharedVerifier, TryMapClaims, Verification, VerificationFuture, Verifier,
-    VerifyAsyncFn, VerifyFn, verify_async_fn, verify_fn,
+    BoxFuture, MapClaims, RouteByShape, SharedVerifier, TryMapClaims, Verification,
+    VerificationFuture, Verifier, VerifyAsyncFn, VerifyFn, verify_async_fn, verify_fn,
 };
 #[cfg(feature = "cache")]
 pub use verify::{CacheStats, Cached};
