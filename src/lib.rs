@@ -90,6 +90,11 @@ mod algorithm;
 mod body;
 mod check;
 mod claims;
+#[cfg(all(
+    feature = "client",
+    any(feature = "aws-lc-rs", feature = "rust-crypto")
+))]
+mod client;
 mod clock;
 #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
 mod crypto;
