@@ -37,7 +37,8 @@
 //! # Where to look
 //! * What is configured: [`BearerAuthLayer`]. Where it stands in a stack is said there.
 //! * Who judges a token: `JwtVerifier` (feature `jwt`), `StaticTokens`, [`verify_fn`],
-//!   [`verify_async_fn`], or a [`Verifier`] of one's own.
+//!   [`verify_async_fn`], or a [`Verifier`] of one's own; [`RouteByShape`] where JWTs and opaque tokens
+//!   come side by side.
 //! * What depends on the request: [`Check`], [`RequireScopes`], and for one route
 //!   [`BearerAuthLayer::require`].
 //! * What handlers get: [`Claims`], out of the request's extensions or, with the feature `axum`, as an
@@ -66,6 +67,8 @@
 //! | `jwt` (default) | `JwtVerifier`, `Key`, `KeySet` |
 //! | `aws-lc-rs` (default) | the crypto that `jwt` and `StaticTokens` need, by aws-lc-rs |
 //! | `rust-crypto` | the same in pure Rust; with both on, aws-lc-rs is used |
+//! | `jwks` | `RemoteKeySet`: keys from the network, kept fresh; needs tokio |
+//! | `client` | an HTTPS client for them, by hyper and rustls, so that none has to be set |
 //! | `cache` | `Cached`: verdicts kept for as long as they hold |
 //! | `axum` | [`Claims`] as an axum extractor, [`Problem`] as a response |
 //! | `tracing` | an event for each refusal, see [`observability`] |
@@ -92,6 +95,11 @@ mod algorithm;
 mod body;
 mod check;
 mod claims;
+#[cfg(all(
+    feature = "client",
+    any(feature = "aws-lc-rs", feature = "rust-crypto")
+))]
+mod client;
 mod clock;
 #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
 mod crypto;
@@ -138,8 +146,8 @@ pub use verify::jwks::{
 #[cfg(all(feature = "jwt", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
 pub use verify::jwt::{JwtVerifier, JwtVerifierBuilder, Key, KeySet, SkippedKey, TrustedIssuer};
 pub use verify::{
-    BoxFuture, MapClaims, SharedVerifier, TryMapClaims, Verification, VerificationFuture, Verifier,
-    VerifyAsyncFn, VerifyFn, verify_async_fn, verify_fn,
+    BoxFuture, MapClaims, RouteByShape, SharedVerifier, TryMapClaims, Verification,
+    VerificationFuture, Verifier, VerifyAsyncFn, VerifyFn, verify_async_fn, verify_fn,
 };
 #[cfg(feature = "cache")]
 pub use verify::{CacheStats, Cached};

@@ -15,10 +15,18 @@
 //! | metric `tower_bearer.key_set.fetch.duration` | histogram, s | the same | the same |
 //! | metric `tower_bearer.key_set.age` | gauge, s | `key_set` | how long ago the key set in use was fetched |
 //! | metric `tower_bearer.key_set.keys` | gauge, 1 | `key_set` | how many usable keys it has |
-//! | event `request refused` | DEBUG; WARN if it could not be found out whether the token is good | `error.type`; `http.response.status_code`; `exception.message`, if the error has a source | a request was refused; target `tower_bearer` |
+//! | event `request refused` | DEBUG; WARN if it could not be found out whether the token is good | `error.type`; `http.response.status_code`; `exception.message`, if the error has a source | a request was refused; target `tower_bearer`, as of all that follow |
+//! | span `fetch_keys` | INFO | `key_set` | around a fetch of keys from the network |
+//! | event `keys fetched` | DEBUG | `key_set` | a fetch succeeded |
+//! | event `keys not fetched` | WARN | `key_set`, `error.type`, `exception.message` | a fetch failed |
+//! | event `keys changed` | INFO | `key_set`, `keys`, `withdrawn` | a fetch brought other keys than before |
+//! | event `key cannot be used` | WARN | `key_set`, `key` | the same, for each key that was left out |
+//! | event `keys too old to be used` | ERROR | `key_set` | the keys could not be fetched anew for longer than they may be stale |
 //!
 //! * `error.type` is [`AuthError::reason`](crate::AuthError::reason): one of [`reason`](crate::reason), or a
 //!   constant of your verifier or check. It never holds what a client sent.
+//! * `key_set` is the URL or the issuer that the keys are configured by, and `error.type` of a fetch one of
+//!   those of `KeySetError::reason`.
 //! * `http.response.status_code` is the status of the answer as it is sent; that of a gRPC answer is 200.
 //! * `exception.message` is the source of the error (see
 //!   [`AuthError::with_source`](crate::AuthError::with_source)), which must not hold the token.

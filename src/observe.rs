@@ -206,7 +206,7 @@ impl Timer {
 }
 
 /// The key set of `source` was fetched, or why not.
-#[allow(dead_code, reason = "for keys from the network alone")]
+#[allow(dead_code, reason = "called for keys from the network alone")]
 pub(crate) fn fetched(source: &str, outcome: Result<(), &'static str>, took: Duration) {
     #[cfg(feature = "metrics")]
     {
@@ -219,7 +219,7 @@ pub(crate) fn fetched(source: &str, outcome: Result<(), &'static str>, took: Dur
 }
 
 /// How old the key set of `source` is that is in use.
-#[allow(dead_code, reason = "for keys from the network alone")]
+#[allow(dead_code, reason = "called for keys from the network alone")]
 pub(crate) fn key_set_age(source: &str, age: Duration) {
     #[cfg(feature = "metrics")]
     meter::set(
@@ -229,7 +229,7 @@ pub(crate) fn key_set_age(source: &str, age: Duration) {
 }
 
 /// How many usable keys it has.
-#[allow(dead_code, reason = "for keys from the network alone")]
+#[allow(dead_code, reason = "called for keys from the network alone")]
 pub(crate) fn key_set_keys(source: &str, keys: usize) {
     #[cfg(feature = "metrics")]
     meter::set(

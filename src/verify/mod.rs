@@ -19,6 +19,7 @@ use crate::{
 #[cfg(feature = "cache")]
 mod cached;
 mod map;
+mod route;
 mod shared;
 
 #[cfg(all(feature = "jwks", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
@@ -31,6 +32,7 @@ mod static_tokens;
 #[cfg(feature = "cache")]
 pub use cached::{CacheStats, Cached};
 pub use map::{MapClaims, TryMapClaims};
+pub use route::RouteByShape;
 pub use shared::SharedVerifier;
 #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
 pub use static_tokens::{StaticTokens, StaticTokensBuilder};

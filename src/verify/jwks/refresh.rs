@@ -278,6 +278,7 @@ impl Shared {
         if let Some(keys) = self.keys.swap(None) {
             keys.published.withdraw_unless_in(&PublishedKeys::default());
             self.next_generation();
+            observe::expired(&self.name);
             let soon = Instant::now().checked_add(LONGEST_BACKOFF_WITHOUT_KEYS);
             progress.not_before = progress.not_before.min(soon);
             progress.due = progress.due.min(soon);

@@ -11,6 +11,7 @@ use crate::{
     claims::{Claims, Confirmation, RegisteredClaims},
     clock::Clock,
     error::{AuthError, ConfigError, reason},
+    observe::Timer,
     token::BearerToken,
 };
 
@@ -142,12 +143,15 @@ where
     type Future = BoxFuture<Result<Claims<C>, AuthError>>;
 
     fn verify(&self, token: BearerToken<'_>) -> Verification<C, Self::Future> {
-        match self.rules.verify(token.as_bytes()) {
-            Ok(claims) => Verification::Ready(Ok(claims)),
-            Err(Failure::Refused(error)) => Verification::Ready(Err(error)),
+        let timer = Timer::start();
+        let verdict = match self.rules.verify(token.as_bytes()) {
+            Ok(claims) => Ok(claims),
+            Err(Failure::Refused(error)) => Err(error),
             #[cfg(feature = "jwks")]
-            Err(Failure::NoKey(missing)) => self.rules.look_for_key(missing, token),
-        }
+            Err(Failure::NoKey(missing)) => return self.rules.look_for_key(missing, token),
+        };
+        timer.verified(&verdict);
+        Verification::Ready(verdict)
     }
 }
 
