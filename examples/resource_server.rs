@@ -11,7 +11,7 @@
 //! | `ADDR` | where it listens | `127.0.0.1:3000` |
 //! | `ISSUER` | whose tokens are accepted | `http://127.0.0.1:4500` |
 //! | `JWKS_URL` | where the keys are; empty: where the issuer's metadata says | `http://127.0.0.1:4500/jwks` |
-//! | `AUDIENCE` | whom the tokens must be meant for | `https://api.test` |
+//! | `AUDIENCE` | whom the tokens must be meant for, one of these | `https://api.test` |
 //! | `ALGORITHMS` | by which they may be signed | `RS256 PS256 ES256 ES384 ES512 EdDSA` |
 //! | `JWKS_FRESH` | for how long keys are fresh that do not say it, in seconds | `600` |
 //! | `JWKS_COOLDOWN` | how long after a fetch an unknown key causes no other, in seconds | `30` |
@@ -89,13 +89,16 @@ async fn main() -> Result<(), AnyError> {
         .split_ascii_whitespace()
         .map(Algorithm::from_str)
         .collect::<Result<_, _>>()?;
+    let audiences = var("AUDIENCE", "https://api.test");
     let verifier = JwtVerifier::<()>::builder()
         .issuer(&issuer)
-        .audience(var("AUDIENCE", "https://api.test"))
         .algorithms(algorithms)
         .remote_keys(keys)
         .access_token_profile()
-        .leeway(seconds("LEEWAY", 60)?)
+        .leeway(seconds("LEEWAY", 60)?);
+    let verifier = audiences
+        .split_ascii_whitespace()
+        .fold(verifier, |verifier, audience| verifier.audience(audience))
         .build()?;
     let verifier = Cached::new(verifier).time_to_live(seconds("CACHE_TTL", 300)?);
 

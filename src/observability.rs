@@ -20,7 +20,7 @@
 //! | event `keys fetched` | DEBUG | `key_set` | a fetch succeeded |
 //! | event `keys not fetched` | WARN | `key_set`, `error.type`, `exception.message` | a fetch failed |
 //! | event `keys changed` | INFO | `key_set`, `keys`, `withdrawn` | a fetch brought other keys than before |
-//! | event `key cannot be used` | WARN | `key_set`, `key` | the same, for each key that was left out |
+//! | event `key cannot be used` | INFO | `key_set`, `key` | the same, for each key that was left out |
 //! | event `keys too old to be used` | ERROR | `key_set` | the keys could not be fetched anew for longer than they may be stale |
 //!
 //! * `error.type` is [`AuthError::reason`](crate::AuthError::reason): one of [`reason`](crate::reason), or a

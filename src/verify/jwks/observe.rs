@@ -40,7 +40,7 @@ pub(super) fn keys_changed(name: &str, keys: usize, withdrawn: usize, skipped: &
     {
         tracing::info!(target: "tower_bearer", key_set = name, keys, withdrawn, "keys changed");
         for key in skipped {
-            tracing::warn!(target: "tower_bearer", key_set = name, %key, "key cannot be used");
+            tracing::info!(target: "tower_bearer", key_set = name, %key, "key cannot be used");
         }
     }
 }
