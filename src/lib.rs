@@ -36,7 +36,7 @@
 //!
 //! # Where to look
 //! * What is configured: [`BearerAuthLayer`]. Where it stands in a stack is said there.
-//! * Who judges a token: `JwtVerifier` (feature `jwt`), `StaticTokens`, [`verify_fn`],
+//! * Who judges a token: `JwtVerifier` (feature `jwt`; by keys from the network with `jwks`), `StaticTokens`, [`verify_fn`],
 //!   [`verify_async_fn`], or a [`Verifier`] of one's own; [`RouteByShape`] where JWTs and opaque tokens
 //!   come side by side.
 //! * What depends on the request: [`Check`], [`RequireScopes`], and for one route
@@ -71,7 +71,7 @@
 //! | `client` | an HTTPS client for them, by hyper and rustls, so that none has to be set |
 //! | `cache` | `Cached`: verdicts kept for as long as they hold |
 //! | `axum` | [`Claims`] as an axum extractor, [`Problem`] as a response |
-//! | `tracing` | an event for each refusal, see [`observability`] |
+//! | `tracing` | an event for each refusal, and what happens to keys from the network, see [`observability`] |
 //! | `metrics` | counts and times, see [`observability`] |
 //! | `testing` | an issuer to test against |
 //! | `full` | all of these but `rust-crypto` |
@@ -158,6 +158,7 @@ pub use verify::{StaticTokens, StaticTokensBuilder};
 #[cfg(all(
     doctest,
     feature = "axum",
+    feature = "client",
     feature = "jwt",
     any(feature = "aws-lc-rs", feature = "rust-crypto")
 ))]
