@@ -161,7 +161,7 @@ where
                 } => {
                     let verdict = ready!(verdict.poll(cx));
                     waiting.take().map(|waiting| {
-                        timer.verified(&verdict);
+                        timer.verified(verdict.as_ref());
                         let judgement = waiting.auth.judge(verdict, &waiting.parts);
                         waiting.go_on(judgement)
                     })

@@ -8,7 +8,7 @@
 //! | what | kind, unit | labels or fields | when |
 //! |---|---|---|---|
 //! | metric `tower_bearer.requests` | counter, 1 | `outcome`: `admitted`, `anonymous`, `exempt`, `refused`; with the last `error.type` | the layer has come to a decision on a request |
-//! | metric `tower_bearer.verification.duration` | histogram, s | `outcome`: `verified`, `refused`, `unavailable`; with the last two `error.type` | a verdict was worked out that takes time: on a JWT, or by a verifier that answers later |
+//! | metric `tower_bearer.verification.duration` | histogram, s | `outcome`: `verified`, `refused`, `unavailable`; with the last two `error.type` | a verdict was worked out that takes time: on a JWT that all but its signature spoke for, or by a verifier that answers later |
 //! | metric `tower_bearer.cache.lookups` | counter, 1 | `result`: `hit`, `miss` | a `Cached` was asked for a token |
 //! | metric `tower_bearer.cache.evictions` | counter, 1 | | a verdict had to go to make room, although it still held |
 //! | metric `tower_bearer.key_set.fetches` | counter, 1 | `key_set`; `outcome`: `success`, `failure`; with the last `error.type` | a key set was fetched from the network, or could not be |
@@ -41,7 +41,8 @@
 //! together wrongly.
 //!
 //! # What is timed
-//! A verdict out of a cache is not, and no other that is there at once, but for a JWT. A verdict that comes
+//! A verdict out of a cache is not, and no other that is there at once, but for a JWT: from where its
+//! signature is looked at, for what is refused before takes no longer than to look at the clock. A verdict that comes
 //! later is timed for each request that waits for it, from when it was asked for; where requests wait for
 //! one look-up together, for each of them. One for which nobody waits any longer is not.
 //!

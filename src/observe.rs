@@ -16,9 +16,9 @@ use http::StatusCode;
 #[cfg(feature = "metrics")]
 use metrics::Unit;
 
+use crate::error::AuthError;
 #[cfg(any(feature = "metrics", feature = "tracing"))]
 use crate::error::AuthErrorKind;
-use crate::{claims::Claims, error::AuthError};
 
 #[cfg(feature = "metrics")]
 mod meter;
@@ -187,7 +187,7 @@ impl Timer {
 
     /// The verdict has come.
     #[inline]
-    pub(crate) fn verified<C>(self, verdict: &Result<Claims<C>, AuthError>) {
+    pub(crate) fn verified<T>(self, verdict: Result<T, &AuthError>) {
         #[cfg(feature = "metrics")]
         {
             let took = self.since.elapsed();

@@ -143,15 +143,12 @@ where
     type Future = BoxFuture<Result<Claims<C>, AuthError>>;
 
     fn verify(&self, token: BearerToken<'_>) -> Verification<C, Self::Future> {
-        let timer = Timer::start();
-        let verdict = match self.rules.verify(token.as_bytes()) {
-            Ok(claims) => Ok(claims),
-            Err(Failure::Refused(error)) => Err(error),
+        match self.rules.verify(token.as_bytes()) {
+            Ok(claims) => Verification::Ready(Ok(claims)),
+            Err(Failure::Refused(error)) => Verification::Ready(Err(error)),
             #[cfg(feature = "jwks")]
-            Err(Failure::NoKey(missing)) => return self.rules.look_for_key(missing, token),
-        };
-        timer.verified(&verdict);
-        Verification::Ready(verdict)
+            Err(Failure::NoKey(missing)) => self.rules.look_for_key(missing, token),
+        }
     }
 }
 
@@ -197,22 +194,22 @@ impl Rules {
         };
         let valid_until = issuer.check_claims(&payload, self.clock.now(), self.leeway)?;
 
-        let mut buffer = Buffer::new();
-        let signature = buffer
-            .decode(compact.signature)
-            .ok_or(invalid(reason::SIGNATURE_INVALID))?;
-        let key = chosen.check_signature(&compact, signature, issuer)?;
-
-        let registered = registered(&payload, json.len())?;
-        match claims::custom(json) {
-            Ok(custom) => Ok(Claims::from_parts(
-                registered,
-                valid_until,
-                [key.epoch.clone(), issuer.trusted.clone()],
-                custom,
-            )),
-            Err(error) => Err(invalid(reason::CLAIMS_MALFORMED).with_source(error).into()),
+        // What was refused up to here took less than to look at the clock.
+        let timer = Timer::start();
+        let confirmed = chosen.check_signature(&compact, issuer).and_then(|key| {
+            let registered = registered(&payload, json.len())?;
+            let custom = claims::custom(json)
+                .map_err(|error| invalid(reason::CLAIMS_MALFORMED).with_source(error))?;
+            let epochs = [key.epoch.clone(), issuer.trusted.clone()];
+            Ok(Claims::from_parts(registered, valid_until, epochs, custom))
+        });
+        match &confirmed {
+            Ok(_) => timer.verified(Ok(())),
+            Err(Failure::Refused(error)) => timer.verified(Err::<(), _>(error)),
+            #[cfg(feature = "jwks")]
+            Err(Failure::NoKey(_)) => {}
         }
+        confirmed
     }
 
     fn replace_issuers(&self, f: impl FnMut(&Issuers) -> Issuers) {
@@ -259,9 +256,12 @@ impl<'i, 'h> Chosen<'i, 'h> {
     fn check_signature(
         &self,
         compact: &Compact<'_>,
-        signature: &[u8],
         issuer: &Issuer,
     ) -> Result<&Candidate, Failure> {
+        let mut buffer = Buffer::new();
+        let signature = buffer
+            .decode(compact.signature)
+            .ok_or(invalid(reason::SIGNATURE_INVALID))?;
         let confirms = |candidate: &Candidate| candidate.key.verify(compact.signed, signature);
         let (algorithm, key_id) = match &self.by {
             By::Known(place) => {
