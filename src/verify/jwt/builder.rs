@@ -6,10 +6,7 @@ use arc_swap::ArcSwap;
 
 #[cfg(feature = "jwks")]
 use super::super::jwks::RemoteKeySet;
-use super::{
-    JwtVerifier, Key, KeySet, Rules,
-    issuer::{Issuers, TrustedIssuer},
-};
+use super::{JwtVerifier, Key, KeySet, Rules, issuer::TrustedIssuer, issuers::Issuers};
 use crate::{
     algorithm::Algorithm,
     clock::{Clock, SystemClock},

@@ -2,7 +2,7 @@
 
 use serde::de::DeserializeOwned;
 
-use super::{Failure, Rules, invalid, issuer::Issuer, keys::Table};
+use super::{Failure, Rules, invalid, keys::Table, rules::Issuer};
 use crate::{
     claims::Claims,
     error::AuthError,

@@ -20,10 +20,12 @@ mod claims;
 mod compact;
 mod headers;
 mod issuer;
+mod issuers;
 #[cfg(feature = "jwks")]
 mod jwks;
 mod key;
 mod keys;
+mod rules;
 
 pub use builder::JwtVerifierBuilder;
 pub use issuer::TrustedIssuer;
@@ -33,8 +35,9 @@ pub use key::{Key, KeySet, SkippedKey};
 
 use claims::Payload;
 use compact::{Buffer, Compact, Header};
-use issuer::{Issuer, Issuers};
+use issuers::Issuers;
 use keys::{Candidate, Loaded};
+use rules::Issuer;
 
 /// Verifies JSON Web Tokens, with keys that it was given or, with the feature `jwks`, with those that
 /// their issuer publishes (`RemoteKeySet`).
