@@ -22,7 +22,7 @@ pub(crate) fn id() -> u128 {
 }
 
 /// A number from 0 to 1, without the 1.
-#[cfg(feature = "jwks")]
+#[cfg(all(feature = "jwks", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
 pub(crate) fn fraction() -> f64 {
     // As many bits as fit.
     (id() >> 75) as f64 / (1_u64 << 53) as f64
@@ -55,7 +55,7 @@ mod tests {
         assert_eq!(ids.len(), 2000);
     }
 
-    #[cfg(feature = "jwks")]
+    #[cfg(all(feature = "jwks", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
     #[test]
     fn fractions_fill_their_range() {
         let fractions: Vec<f64> = (0..1000).map(|_| fraction()).collect();
