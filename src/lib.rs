@@ -113,13 +113,20 @@ mod observe;
 mod random;
 mod reject;
 mod require;
+mod revocation;
 mod service;
+mod store;
 #[cfg(all(
     feature = "testing",
     any(feature = "aws-lc-rs", feature = "rust-crypto")
 ))]
 pub mod testing;
 mod token;
+#[cfg(all(
+    feature = "token-service",
+    any(feature = "aws-lc-rs", feature = "rust-crypto")
+))]
+pub mod token_service;
 mod verify;
 
 #[cfg(all(feature = "jwt", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
@@ -137,7 +144,9 @@ pub use layer::BearerAuthLayer;
 pub use observability::describe_metrics;
 pub use reject::{Problem, ProblemJson, Reject, grpc_response, is_grpc};
 pub use require::{Require, RequireLayer};
+pub use revocation::{InMemoryRevocation, Revocation, RevocationList, Revoked};
 pub use service::BearerAuth;
+pub use store::StoreError;
 pub use token::{BearerToken, OwnedToken, TokenSource};
 #[cfg(all(feature = "jwks", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
 pub use verify::jwks::{

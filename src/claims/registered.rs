@@ -161,6 +161,14 @@ impl fmt::Debug for RegisteredClaims {
 pub struct Scopes<'a>(&'a str);
 
 impl<'a> Scopes<'a> {
+    #[cfg(all(
+        feature = "token-service",
+        any(feature = "aws-lc-rs", feature = "rust-crypto")
+    ))]
+    pub(crate) const fn new(scope: &'a str) -> Self {
+        Self(scope)
+    }
+
     /// Whether `scope` is among them.
     pub fn contains(self, scope: &str) -> bool {
         self.iter().any(|held| held == scope)

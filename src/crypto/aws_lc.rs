@@ -2,12 +2,12 @@
 
 use aws_lc_rs::{constant_time, digest};
 
-#[cfg(feature = "testing")]
+#[cfg(feature = "_signing")]
 mod signing;
 #[cfg(feature = "jwt")]
 mod verifying;
 
-#[cfg(feature = "testing")]
+#[cfg(feature = "_signing")]
 pub(super) use signing::PrivateKey;
 #[cfg(feature = "jwt")]
 pub(super) use verifying::PublicKey;

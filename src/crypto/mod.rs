@@ -12,7 +12,7 @@ pub(crate) mod der;
 mod ed25519;
 #[cfg(feature = "jwt")]
 mod roca;
-#[cfg(feature = "testing")]
+#[cfg(feature = "_signing")]
 mod signing;
 #[cfg(feature = "jwt")]
 mod verifying;
@@ -30,8 +30,21 @@ pub(crate) use verifying::{Curve, KeyError, Material, shortest_secret};
 pub(crate) type VerifyingKey = verifying::Verifying<backend::PublicKey>;
 
 /// A key that makes them.
-#[cfg(feature = "testing")]
+#[cfg(feature = "_signing")]
 pub(crate) type SigningKey = signing::SigningKey<backend::PrivateKey>;
+
+/// Random bytes, fit for secrets; `None` if the operating system gives none.
+#[cfg(feature = "token-service")]
+pub(crate) fn random<const N: usize>() -> Option<[u8; N]> {
+    <backend::PrivateKey as signing::PrivateKey>::random()
+}
+
+/// HMAC with SHA-256 (RFC 2104).
+#[cfg(feature = "token-service")]
+pub(crate) fn hmac_sha256(key: &[u8; 32], message: &[u8]) -> Option<[u8; 32]> {
+    let key = SigningKey::from_hmac(crate::algorithm::Algorithm::HS256, key).ok()?;
+    key.sign(message).ok()?.try_into().ok()
+}
 
 /// SHA-256 of `data`.
 pub(crate) fn sha256(data: &[u8]) -> [u8; 32] {

@@ -3,12 +3,12 @@
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-#[cfg(feature = "testing")]
+#[cfg(feature = "_signing")]
 mod signing;
 #[cfg(feature = "jwt")]
 mod verifying;
 
-#[cfg(feature = "testing")]
+#[cfg(feature = "_signing")]
 pub(super) use signing::PrivateKey;
 #[cfg(feature = "jwt")]
 pub(super) use verifying::PublicKey;

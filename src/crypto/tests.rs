@@ -403,7 +403,7 @@ fn debug_shows_no_key() {
     assert_eq!(format!("{key:?}"), "VerifyingKey(HS256)");
 }
 
-#[cfg(feature = "testing")]
+#[cfg(feature = "_signing")]
 mod signing {
     use super::{
         super::{signing::SigningKey, *},

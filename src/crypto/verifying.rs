@@ -80,10 +80,10 @@ pub(crate) enum KeyError {
     /// Not a point of Ed25519, or one of the few with which a signature proves nothing.
     Ed25519Point,
     /// Not a private key for the algorithm.
-    #[cfg(feature = "testing")]
+    #[cfg(feature = "_signing")]
     Private(Algorithm),
     /// The operating system gave no randomness, or the backend failed.
-    #[cfg(feature = "testing")]
+    #[cfg(feature = "_signing")]
     Backend,
 }
 
@@ -124,13 +124,13 @@ impl fmt::Display for KeyError {
             Self::Ed25519Point => {
                 f.write_str("not a point of Ed25519 (32 bytes), or one of low order")
             }
-            #[cfg(feature = "testing")]
+            #[cfg(feature = "_signing")]
             Self::Private(algorithm) => write!(
                 f,
                 "not a PKCS#8 private key for {algorithm}, which needs {}",
                 kind_of_key(algorithm)
             ),
-            #[cfg(feature = "testing")]
+            #[cfg(feature = "_signing")]
             Self::Backend => f.write_str("no randomness, or a failure of the crypto backend"),
         }
     }

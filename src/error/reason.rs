@@ -24,6 +24,8 @@ reasons! {
     TOKEN_NOT_YET_VALID = "token_not_yet_valid";
     /// Revoked before its expiry.
     TOKEN_REVOKED = "token_revoked";
+    /// Whether it was revoked cannot be found out now.
+    REVOCATIONS_UNAVAILABLE = "revocations_unavailable";
     /// Bound to a key or certificate that no check confirmed (`cnf`, RFC 7800 §3).
     TOKEN_BOUND = "token_bound";
     /// The JOSE header is no JSON object, has a member twice, or one of a wrong type.

@@ -1,0 +1,96 @@
+//! [`List`]: what was revoked, kept until no token can be meant any longer.
+
+use std::collections::{BTreeSet, HashMap};
+
+use crate::{claims::RegisteredClaims, clock::NumericDate};
+
+/// What is revoked.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Subject {
+    /// One token.
+    Token(Box<str>),
+    /// The tokens of a client.
+    Client(Box<str>),
+    /// The tokens of a subject.
+    Subject(Box<str>),
+}
+
+/// Revocations, each with its end.
+#[derive(Debug, Default)]
+pub(crate) struct List {
+    tokens: HashMap<Box<str>, NumericDate>,
+    clients: HashMap<Box<str>, CutOff>,
+    subjects: HashMap<Box<str>, CutOff>,
+    // What ends first comes first.
+    ends: BTreeSet<(NumericDate, Subject)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct CutOff {
+    issued_until: NumericDate,
+    kept_until: NumericDate,
+}
+
+impl List {
+    pub(crate) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    pub(crate) fn revokes(&self, claims: &RegisteredClaims) -> bool {
+        let cut_off = |cut_offs: &HashMap<Box<str>, CutOff>, name: Option<&str>| {
+            name.and_then(|name| cut_offs.get(name))
+                .is_some_and(|cut_off| {
+                    claims
+                        .issued_at()
+                        .is_none_or(|issued| issued <= cut_off.issued_until)
+                })
+        };
+        claims.id().is_some_and(|id| self.tokens.contains_key(id))
+            || cut_off(&self.clients, claims.client_id())
+            || cut_off(&self.subjects, claims.subject())
+    }
+
+    /// Adds a revocation; the later of two of the same counts.
+    pub(crate) fn add(
+        &mut self,
+        subject: Subject,
+        issued_until: NumericDate,
+        kept_until: NumericDate,
+    ) {
+        let former = match &subject {
+            Subject::Token(id) => self.tokens.get(id).copied(),
+            Subject::Client(id) => self.clients.get(id).map(|cut_off| cut_off.kept_until),
+            Subject::Subject(id) => self.subjects.get(id).map(|cut_off| cut_off.kept_until),
+        };
+        if let Some(former) = former {
+            if former >= kept_until {
+                return;
+            }
+            self.ends.remove(&(former, subject.clone()));
+        }
+        let cut_off = CutOff {
+            issued_until,
+            kept_until,
+        };
+        match subject.clone() {
+            Subject::Token(id) => drop(self.tokens.insert(id, kept_until)),
+            Subject::Client(id) => drop(self.clients.insert(id, cut_off)),
+            Subject::Subject(id) => drop(self.subjects.insert(id, cut_off)),
+        }
+        self.ends.insert((kept_until, subject));
+    }
+
+    /// Forgets what no token can be meant by any longer.
+    pub(crate) fn forget(&mut self, now: NumericDate) {
+        while let Some((end, _)) = self.ends.first()
+            && *end < now
+            && let Some((_, subject)) = self.ends.pop_first()
+        {
+            match subject {
+                Subject::Token(id) => drop(self.tokens.remove(&id)),
+                Subject::Client(id) => drop(self.clients.remove(&id)),
+                Subject::Subject(id) => drop(self.subjects.remove(&id)),
+            }
+        }
+    }
+}
