@@ -12,10 +12,10 @@ use crate::{
 
 /// Authenticates clients, by the secrets that a store has the hashes of.
 pub(in crate::token_service) struct Authenticator {
-    pub(in crate::token_service) store: Arc<dyn ClientStore>,
-    pub(in crate::token_service) limit: Option<FailureLimit>,
+    store: Arc<dyn ClientStore>,
+    limit: Option<Arc<FailureLimit>>,
     /// How long the store may take, and a turn at hashing.
-    pub(in crate::token_service) patience: Duration,
+    patience: Duration,
     // Slow hashes take memory: as many at a time as there are processors, and no more.
     turns: Arc<Semaphore>,
 }
@@ -51,7 +51,7 @@ impl Authenticator {
         let processors = thread::available_parallelism().map_or(1, usize::from);
         Self {
             store,
-            limit,
+            limit: limit.map(Arc::new),
             patience,
             turns: Arc::new(Semaphore::new(processors)),
         }
@@ -89,28 +89,20 @@ impl Authenticator {
     ) -> Result<Arc<Client>, Unauthenticated> {
         self.check_limit(attempt)?;
         let client = self.find(client_id).await?;
+        // The store may take its time, and others may have failed in it.
+        self.check_limit(attempt)?;
         let secrets = client.as_deref().map_or(&[][..], |client| &client.secrets);
-        let fast = secrets.iter().filter(|hash| !hash.is_slow());
-        let mut matches = fast.fold(false, |found, hash| found | hash.matches(secret));
+        let (slow, fast): (Vec<_>, Vec<_>) = secrets.iter().partition(|hash| hash.is_slow());
+        let mut matches = fast
+            .into_iter()
+            .fold(false, |found, hash| found | hash.matches(secret));
         if !matches {
-            let own: Vec<_> = secrets
-                .iter()
-                .filter(|hash| hash.is_slow())
-                .cloned()
-                .collect();
-            let slowest = self.store.slowest_secrets();
-            if !own.is_empty() || !slowest.is_empty() {
-                matches = self.match_slowly(own, slowest, secret, attempt).await?;
-            }
+            let slow = slow.into_iter().cloned().collect();
+            matches = self.match_slowly(slow, secret, attempt).await?;
         }
         match client {
             Some(client) if matches => Ok(client),
-            _ => {
-                if let Some(limit) = &self.limit {
-                    limit.failed(attempt);
-                }
-                Err(Unauthenticated::Refused)
-            }
+            _ => Err(Unauthenticated::Refused),
         }
     }
 
@@ -119,9 +111,7 @@ impl Authenticator {
         if let Err(too_many) = self.check_limit(attempt) {
             return too_many.into();
         }
-        if let Some(limit) = &self.limit {
-            limit.failed(attempt);
-        }
+        count(self.limit.as_deref(), attempt);
         Unauthenticated::Refused
     }
 
@@ -131,42 +121,58 @@ impl Authenticator {
             .map_or(Ok(()), |limit| limit.check(attempt))
     }
 
+    /// Whether one of these slow hashes is that of the secret. If none is, as much time is spent as with the slowest,
+    /// and the failure is counted.
     async fn match_slowly(
         &self,
         own: Vec<SecretHash>,
-        slowest: Vec<SecretHash>,
         secret: &str,
         attempt: &Attempt,
     ) -> Result<bool, Unauthenticated> {
+        let slowest = self.store.slowest_secrets();
+        if own.is_empty() && slowest.is_empty() {
+            count(self.limit.as_deref(), attempt);
+            return Ok(false);
+        }
         let turn = timeout(self.patience, Arc::clone(&self.turns).acquire_owned()).await;
         let Ok(Ok(turn)) = turn else {
             return Err(StoreError::new("too many client secrets are being compared").into());
         };
-        // Whoever waited for a turn may have failed too often meanwhile: what is under way at a time is as much as
-        // there are turns, and so is what goes beyond the limit.
+        // Whoever waited for a turn may have failed too often meanwhile. So no more guesses go beyond the limit than
+        // there are turns.
         self.check_limit(attempt)?;
-        let secret = secret.to_owned();
+        let (secret, limit, attempt) = (secret.to_owned(), self.limit.clone(), *attempt);
         let compared = task::spawn_blocking(move || {
-            // Held until it is done, also if the client goes away.
-            let _turn = turn;
             let matches = own.iter().any(|hash| hash.matches(&secret));
             if !matches {
-                // What a client with all of the slowest would have taken, and this one did not.
-                let cost: u64 = own.iter().map(SecretHash::cost).sum();
-                let mut rest = slowest.iter().map(SecretHash::cost).sum::<u64>();
-                rest = rest.saturating_sub(cost);
-                for hash in &slowest {
-                    if rest == 0 {
-                        break;
-                    }
-                    rest = rest.saturating_sub(hash.cost());
-                    hash.matches(&secret);
-                }
+                spend_the_rest(&own, &slowest, &secret);
+                count(limit.as_deref(), &attempt);
             }
+            // Not before it is counted, and also if the client has gone away.
+            drop(turn);
             matches
         });
         compared
             .await
             .map_err(|error| StoreError::new(error).into())
+    }
+}
+
+/// Takes the time that the slowest secrets would have taken beyond these.
+fn spend_the_rest(own: &[SecretHash], slowest: &[SecretHash], secret: &str) {
+    let cost = |hashes: &[SecretHash]| hashes.iter().map(SecretHash::cost).sum::<u64>();
+    let mut rest = cost(slowest).saturating_sub(cost(own));
+    for hash in slowest {
+        if rest == 0 {
+            break;
+        }
+        rest = rest.saturating_sub(hash.cost());
+        hash.matches(secret);
+    }
+}
+
+fn count(limit: Option<&FailureLimit>, attempt: &Attempt) {
+    if let Some(limit) = limit {
+        limit.failed(attempt);
     }
 }

@@ -317,3 +317,41 @@ impl fmt::Debug for InMemoryClients {
         write!(f, "InMemoryClients({} clients)", clients.by_id.len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Unsaid;
+
+    impl ClientStore for Unsaid {
+        fn find(&self, _: &str) -> BoxFuture<Result<Option<Arc<Client>>, StoreError>> {
+            Box::pin(ready(Ok(None)))
+        }
+    }
+
+    #[test]
+    fn the_slowest_secrets_are_found_and_supposed_where_a_store_does_not_say() {
+        let cost = |store: &dyn ClientStore| {
+            let slowest = store.slowest_secrets();
+            slowest.iter().map(SecretHash::cost).sum::<u64>()
+        };
+        let chosen = SecretHash::of_chosen("svc-secret").unwrap();
+        let (_, generated) = SecretHash::generate().unwrap();
+        assert_eq!(cost(&Unsaid), chosen.cost());
+        let client = |id: &str, secrets: &[&SecretHash]| {
+            let client = Client::builder(id);
+            let client = secrets
+                .iter()
+                .fold(client, |client, secret| client.secret((*secret).clone()));
+            client.build().unwrap()
+        };
+        let clients = InMemoryClients::new([client("a", &[&generated])]).unwrap();
+        assert_eq!(cost(&clients), 0);
+        clients.set(client("b", &[&chosen, &chosen]));
+        clients.set(client("c", &[&chosen, &generated]));
+        assert_eq!(cost(&clients), 2 * chosen.cost());
+        clients.remove("b");
+        assert_eq!(cost(&clients), chosen.cost());
+    }
+}
