@@ -60,7 +60,9 @@ pub(super) fn ok(body: Bytes, media_type: Option<HeaderValue>) -> Response<Bytes
 }
 
 /// Why there are no tokens.
-pub(super) struct Refusal {
+pub(super) struct Refusal(Box<Details>);
+
+struct Details {
     status: StatusCode,
     slug: &'static str,
     title: &'static str,
@@ -70,19 +72,19 @@ pub(super) struct Refusal {
     retry_after: Option<Duration>,
     header: Option<(HeaderName, &'static str)>,
     /// For the log: why, in a short constant, and what is behind it.
-    pub(super) reason: &'static str,
-    pub(super) source: Option<Box<dyn Error + Send + Sync>>,
+    reason: &'static str,
+    source: Option<Box<dyn Error + Send + Sync>>,
 }
 
 impl Refusal {
-    const fn new(
+    fn new(
         status: StatusCode,
         (slug, title): (&'static str, &'static str),
         error: &'static str,
         detail: Cow<'static, str>,
         reason: &'static str,
     ) -> Self {
-        Self {
+        Self(Box::new(Details {
             status,
             slug,
             title,
@@ -92,7 +94,7 @@ impl Refusal {
             header: None,
             reason,
             source: None,
-        }
+        }))
     }
 
     fn bad_request(error: &'static str, detail: Cow<'static, str>, reason: &'static str) -> Self {
@@ -171,7 +173,7 @@ impl Refusal {
             Cow::Borrowed("Only POST is allowed"),
             "method_not_allowed",
         );
-        refusal.header = Some((ALLOW, "POST"));
+        refusal.0.header = Some((ALLOW, "POST"));
         refusal
     }
 
@@ -194,14 +196,14 @@ impl Refusal {
             Cow::Borrowed(detail),
             "unsupported_media_type",
         );
-        refusal.header = Some((ACCEPT, accepted));
+        refusal.0.header = Some((ACCEPT, accepted));
         refusal
     }
 
     pub(super) fn unsupported_content_coding() -> Self {
         let mut refusal = Self::unsupported_media_type(false);
-        refusal.detail = Cow::Borrowed("The body must have no content coding");
-        refusal.header = Some((ACCEPT_ENCODING, "identity"));
+        refusal.0.detail = Cow::Borrowed("The body must have no content coding");
+        refusal.0.header = Some((ACCEPT_ENCODING, "identity"));
         refusal
     }
 
@@ -234,7 +236,7 @@ impl Refusal {
             Cow::Borrowed("Too many failed attempts, please try again later"),
             "too_many_failures",
         );
-        refusal.retry_after = Some(retry_after);
+        refusal.0.retry_after = Some(retry_after);
         refusal
     }
 
@@ -250,13 +252,21 @@ impl Refusal {
             Cow::Borrowed("The token service is temporarily unavailable, please try again"),
             reason,
         );
-        refusal.retry_after = Some(COME_BACK_AFTER);
-        refusal.source = Some(source.into());
+        refusal.0.retry_after = Some(COME_BACK_AFTER);
+        refusal.0.source = Some(source.into());
         refusal
     }
 
-    pub(super) const fn status(&self) -> StatusCode {
-        self.status
+    pub(super) fn status(&self) -> StatusCode {
+        self.0.status
+    }
+
+    pub(super) fn reason(&self) -> &'static str {
+        self.0.reason
+    }
+
+    pub(super) fn source(&self) -> Option<&(dyn Error + Send + Sync)> {
+        self.0.source.as_deref()
     }
 }
 
@@ -305,7 +315,7 @@ impl Voice {
         endpoint: Endpoint,
         basic_was_tried: bool,
     ) -> Response<Bytes> {
-        let Refusal {
+        let Details {
             status,
             slug,
             title,
@@ -314,7 +324,7 @@ impl Voice {
             retry_after,
             header,
             ..
-        } = refusal;
+        } = *refusal.0;
         let description = description(&detail);
         let mut response = self
             .problems

@@ -5,7 +5,7 @@ use crate::observe;
 
 /// An endpoint has come to an answer.
 pub(super) fn answered(endpoint: Endpoint, outcome: Result<(), &Refusal>) {
-    observe::token_request(endpoint.name(), outcome.map_err(|refusal| refusal.reason));
+    observe::token_request(endpoint.name(), outcome.map_err(Refusal::reason));
     #[cfg(feature = "tracing")]
     if let Err(refusal) = outcome {
         // The level of an event is a constant of the place where it is made.
@@ -15,15 +15,15 @@ pub(super) fn answered(endpoint: Endpoint, outcome: Result<(), &Refusal>) {
                     target: "tower_bearer",
                     tracing::Level::$level,
                     endpoint = endpoint.name(),
-                    "error.type" = refusal.reason,
+                    "error.type" = refusal.reason(),
                     "http.response.status_code" = refusal.status().as_u16(),
-                    "exception.message" = refusal.source.as_deref().map(tracing::field::display),
+                    "exception.message" = refusal.source().map(tracing::field::display),
                     "tokens refused"
                 )
             };
         }
         // As with refused requests: somebody should do something about it, or not.
-        if refusal.source.is_some() {
+        if refusal.source().is_some() {
             event!(WARN);
         } else {
             event!(DEBUG);
