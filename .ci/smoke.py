@@ -77,7 +77,7 @@ def paste(example):
 
 
 def axum():
-    with Example("axum", r"^curl .*traceparent") as example:
+    with Example("axum", r"^ready$") as example:
         paste(example)
         token = re.search(r"^TOKEN=(\S+)$", example.output, re.M).group(1)
 
@@ -117,7 +117,7 @@ def axum():
             check(f"{name}: POST refused", response.status_code == 401, response.status_code)
             response = client.get(url, headers=good)
             check(f"{name}: 200 on the same connection",
-                  response.status_code == 200 and response.json()["subject"] == "alice", response.text)
+                  response.status_code == 200 and response.json()["subject"] == "svc", response.text)
             response = client.get(example.url + "/api/v2/admin", headers=good)
             check(f"{name}: 403 names the scope",
                   response.status_code == 403 and 'scope="admin"' in response.headers["www-authenticate"],
