@@ -111,6 +111,8 @@ mod layer;
 pub mod observability;
 mod observe;
 mod random;
+#[cfg(feature = "redis")]
+mod redis;
 mod reject;
 mod require;
 mod revocation;
@@ -144,6 +146,8 @@ pub use layer::BearerAuthLayer;
 pub use observability::describe_metrics;
 pub use reject::{Problem, ProblemJson, Reject, grpc_response, is_grpc};
 pub use require::{Require, RequireLayer};
+#[cfg(feature = "redis")]
+pub use revocation::RedisRevocation;
 pub use revocation::{InMemoryRevocation, Revocation, RevocationList, Revoked};
 pub use service::BearerAuth;
 pub use store::StoreError;

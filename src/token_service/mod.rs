@@ -5,6 +5,8 @@ mod grant;
 mod refresh;
 
 pub use grant::Grant;
+#[cfg(feature = "redis")]
+pub use refresh::RedisRefreshStore;
 pub use refresh::{
     InMemoryRefreshStore, RefreshFamily, RefreshStore, Rotated, Rotation, Secret, TokenHash,
 };
