@@ -4,9 +4,7 @@ use std::{future::pending, time::Duration};
 
 use redis::{
     AsyncConnectionConfig, Client, Cmd, FromRedisValue, RedisError, RedisResult,
-    aio::MultiplexedConnection,
-    cluster::ClusterClientBuilder,
-    cluster_async::ClusterConnection,
+    aio::MultiplexedConnection, cluster::ClusterClientBuilder, cluster_async::ClusterConnection,
     cluster_routing::SingleNodeRoutingInfo,
 };
 use tokio::task::AbortHandle;

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use redis::{ErrorKind, FromRedisValue, RedisError, RedisResult, ServerErrorKind};
+use redis::{ErrorKind, FromRedisValue, RedisError, ServerErrorKind};
 use tokio::{
     runtime::Handle,
     sync::Mutex,

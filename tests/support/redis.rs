@@ -147,7 +147,10 @@ pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
 
 fn cli(words: &[&str]) -> String {
     let mut command = Command::new("redis-cli");
-    let output = command.args(words).output().expect("redis-cli is installed");
+    let output = command
+        .args(words)
+        .output()
+        .expect("redis-cli is installed");
     let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     said + &String::from_utf8_lossy(&output.stderr)
 }

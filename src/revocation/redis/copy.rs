@@ -77,7 +77,10 @@ impl Copy {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.list.read().unwrap_or_else(PoisonError::into_inner).len()
+        self.list
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
     }
 
     pub(super) fn revokes(&self, claims: &RegisteredClaims) -> bool {
@@ -101,7 +104,9 @@ impl Copy {
         let mut attempts = self.attempts.subscribe();
         // It may have ended in between.
         if self.state() == State::NeverRead {
-            timeout(self.settings.redis.timeout(), attempts.changed()).await.ok();
+            timeout(self.settings.redis.timeout(), attempts.changed())
+                .await
+                .ok();
         }
     }
 
@@ -126,7 +131,8 @@ impl Copy {
                 not_read(error);
             }
             failing = read.is_err();
-            self.attempts.send_modify(|count| *count = count.wrapping_add(1));
+            self.attempts
+                .send_modify(|count| *count = count.wrapping_add(1));
             tokio::time::sleep(pause).await;
         }
     }
@@ -207,7 +213,12 @@ impl Copy {
 #[cfg_attr(not(feature = "tracing"), allow(unused_variables))]
 fn not_read(error: &StoreError) {
     #[cfg(feature = "tracing")]
-    tracing::warn!(target: "tower_bearer", "exception.message" = %error, "revocations not read");
+    tracing::event!(
+        target: "tower_bearer",
+        tracing::Level::WARN,
+        "exception.message" = %error,
+        "revocations not read"
+    );
 }
 
 fn unreadable() {

@@ -35,7 +35,6 @@ impl Settings {
 
     /// The keys, all in one slot: how far the numbers are, the revocations by number, and by their end.
     pub(super) fn keys(&self) -> [String; 3] {
-        ["state", "numbers", "ends"]
-            .map(|name| format!("{}{{revocations}}:{name}", self.prefix))
+        ["state", "numbers", "ends"].map(|name| format!("{}{{revocations}}:{name}", self.prefix))
     }
 }

@@ -215,7 +215,13 @@ impl RedisRefreshStore {
         let call = Call::script(&ROTATE, &[&self.family_key(id)])
             .word(rotation.presented.to_text())
             .word(rotation.successor.to_text())
-            .word(rotation.seed.as_ref().map(Secret::to_text).unwrap_or_default())
+            .word(
+                rotation
+                    .seed
+                    .as_ref()
+                    .map(Secret::to_text)
+                    .unwrap_or_default(),
+            )
             .word(now)
             .word(rotation.grace)
             .word(now.saturating_add(rotation.idle_for))
@@ -262,7 +268,10 @@ impl RedisRefreshStore {
         if !gone.is_empty() {
             self.leave(client_id, &gone).await.ok();
         }
-        Ok(families.into_iter().filter_map(|(family, _)| family).collect())
+        Ok(families
+            .into_iter()
+            .filter_map(|(family, _)| family)
+            .collect())
     }
 }
 
