@@ -5,7 +5,7 @@
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -14,7 +14,6 @@ use std::{
 use redis::{ErrorKind, FromRedisValue, RedisError, ServerErrorKind};
 use tokio::{
     runtime::Handle,
-    sync::Mutex,
     time::{sleep, timeout},
 };
 
@@ -47,9 +46,10 @@ pub(crate) struct Redis {
 
 struct Shared {
     address: Address,
-    // Held while connecting, so that one connects and the others wait, each for as long as it may.
     current: Mutex<Option<Connection>>,
-    connected: AtomicU64,
+    // How many there were. Held while connecting, so that one connects and the others wait, each for as long as
+    // it may.
+    connected: tokio::sync::Mutex<u64>,
 }
 
 impl Redis {
@@ -66,7 +66,7 @@ impl Redis {
             shared: Arc::new(Shared {
                 address,
                 current: Mutex::default(),
-                connected: AtomicU64::new(0),
+                connected: tokio::sync::Mutex::default(),
             }),
             timeout: TIMEOUT,
         }
@@ -95,7 +95,7 @@ impl Redis {
             Ok(answer) => answer,
             Err(_) => {
                 // It may have gone silent: the next one does not rely on it.
-                self.forget(used.into_inner()).await;
+                self.shared.forget(used.into_inner());
                 Err(StoreError::new("Redis did not answer in time"))
             }
         }
@@ -127,7 +127,7 @@ impl Redis {
                 Fault::UnknownScript if !by_source => by_source = true,
                 Fault::NotDone => sleep(PAUSE).await,
                 Fault::Broken => {
-                    self.forget(number).await;
+                    self.shared.forget(number);
                     if !may_break {
                         return Err(StoreError::new(error));
                     }
@@ -140,12 +140,15 @@ impl Redis {
 
     /// The connection, and its number.
     async fn connection(&self) -> Result<(u64, Live), StoreError> {
-        let mut current = self.shared.current.lock().await;
-        if let Some(connection) = current.as_ref().filter(|one| one.is_driven()) {
-            return Ok((connection.number, connection.live.clone()));
+        if let Some(current) = self.shared.current() {
+            return Ok(current);
         }
-        let number = self.shared.connected.fetch_add(1, Ordering::Relaxed) + 1;
-        let connection = Connection::to(&self.shared.address, number, self.timeout).await;
+        let mut connected = self.shared.connected.lock().await;
+        if let Some(current) = self.shared.current() {
+            return Ok(current);
+        }
+        *connected += 1;
+        let connection = Connection::to(&self.shared.address, *connected, self.timeout).await;
         // What a server says to a greeting may repeat it, with the password.
         let connection = connection.map_err(|error| {
             let reason = match error.kind() {
@@ -155,13 +158,26 @@ impl Redis {
             StoreError::new(format!("there is no connection to Redis: {reason}"))
         })?;
         let live = connection.live.clone();
-        *current = Some(connection);
-        Ok((number, live))
+        *self.shared.lock() = Some(connection);
+        Ok((*connected, live))
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Option<Connection>> {
+        // Nothing panics while it is held.
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn current(&self) -> Option<(u64, Live)> {
+        let current = self.lock();
+        let current = current.as_ref().filter(|one| one.is_driven())?;
+        Some((current.number, current.live.clone()))
     }
 
     /// Gives up the connection of that number, if it is still in use.
-    async fn forget(&self, number: u64) {
-        let mut current = self.shared.current.lock().await;
+    fn forget(&self, number: u64) {
+        let mut current = self.lock();
         if current
             .as_ref()
             .is_some_and(|one| one.number == number && !one.mends_itself())

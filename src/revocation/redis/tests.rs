@@ -38,7 +38,10 @@ fn at(url: &str) -> RedisRevocation {
         .clock(ManualClock::new(date(NOW)))
 }
 
-async fn answer(revocation: &RedisRevocation, claims: &RegisteredClaims) -> Result<bool, StoreError> {
+async fn answer(
+    revocation: &RedisRevocation,
+    claims: &RegisteredClaims,
+) -> Result<bool, StoreError> {
     match revocation.is_revoked(claims) {
         Revoked::Ready(answer) => answer,
         Revoked::Pending(answer) => answer.await,
@@ -80,11 +83,18 @@ async fn a_revocation_is_effective_here_at_once_and_elsewhere_soon() {
     until(STALE, async || at_once(&elsewhere, &other).unwrap()).await;
     assert!(!at_once(&elsewhere, &claims("u", "d", NOW + 1)).unwrap());
     here.revoke_subject("d", date(NOW + 1)).await.unwrap();
-    until(STALE, async || at_once(&elsewhere, &claims("u", "d", NOW + 1)).unwrap()).await;
+    until(STALE, async || {
+        at_once(&elsewhere, &claims("u", "d", NOW + 1)).unwrap()
+    })
+    .await;
 
     // One that starts now waits for the first reading, and knows all.
     let late = revocation(&server);
-    for (claims, revoked) in [(&token, true), (&other, true), (&claims("v", "e", NOW), false)] {
+    for (claims, revoked) in [
+        (&token, true),
+        (&other, true),
+        (&claims("v", "e", NOW), false),
+    ] {
         assert_eq!(answer(&revocation(&server), claims).await.unwrap(), revoked);
         assert_eq!(answer(&late, claims).await.unwrap(), revoked);
     }
@@ -99,10 +109,16 @@ async fn many_are_read_in_one_go() {
         redis.call('ZADD', KEYS[2], redis.call('HINCRBY', KEYS[1], 'number', 1), entry)
         redis.call('ZADD', KEYS[3], 1700000360, entry)
     end";
-    let keys = ["state", "numbers", "ends"].map(|name| format!("tower-bearer:{{revocations}}:{name}"));
+    let keys =
+        ["state", "numbers", "ends"].map(|name| format!("tower-bearer:{{revocations}}:{name}"));
     server.cli(&["eval", fill, "3", &keys[0], &keys[1], &keys[2]]);
     let revocation = revocation(&server);
-    for (id, revoked) in [("of1", true), ("of1000", true), ("of3500", true), ("of3501", false)] {
+    for (id, revoked) in [
+        ("of1", true),
+        ("of1000", true),
+        ("of3500", true),
+        ("of3501", false),
+    ] {
         let claims = claims(id, "c", NOW);
         assert_eq!(answer(&revocation, &claims).await.unwrap(), revoked, "{id}");
     }
@@ -156,21 +172,30 @@ async fn a_copy_that_is_too_old_answers_nothing() {
     let mut server = RedisServer::start();
     let revocation = revocation(&server);
     let (bad, good) = (claims("bad", "c", NOW), claims("good", "c", NOW));
-    revocation.revoke_token("bad", date(NOW + 60)).await.unwrap();
+    revocation
+        .revoke_token("bad", date(NOW + 60))
+        .await
+        .unwrap();
     assert!(!answer(&revocation, &good).await.unwrap());
     server.kill();
     let took = until(STALE * 2, async || at_once(&revocation, &good).is_err()).await;
     // Until then it was used.
     assert!(took > STALE / 2, "{took:?}");
     assert!(at_once(&revocation, &bad).unwrap());
-    revocation.revoke_token("good", date(NOW + 60)).await.unwrap_err();
+    revocation
+        .revoke_token("good", date(NOW + 60))
+        .await
+        .unwrap_err();
 
     server.restart();
     until(Duration::from_secs(10), async || {
         at_once(&revocation, &good).is_ok_and(|revoked| !revoked)
     })
     .await;
-    revocation.revoke_token("good", date(NOW + 60)).await.unwrap();
+    revocation
+        .revoke_token("good", date(NOW + 60))
+        .await
+        .unwrap();
     assert!(at_once(&revocation, &good).unwrap());
 }
 
@@ -178,7 +203,10 @@ async fn a_copy_that_is_too_old_answers_nothing() {
 async fn a_copy_that_was_never_read_answers_nothing() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = silent.local_addr().unwrap().port();
-    for url in [format!("redis://127.0.0.1:{port}"), "redis://127.0.0.1:1".into()] {
+    for url in [
+        format!("redis://127.0.0.1:{port}"),
+        "redis://127.0.0.1:1".into(),
+    ] {
         let revocation = at(&url).timeout(Duration::from_millis(300));
         let claims = RegisteredClaims::default();
         let began = Instant::now();
@@ -195,7 +223,9 @@ fn without_a_runtime_it_fails_and_does_not_panic() {
     let error = at_once(&revocation, &RegisteredClaims::default()).unwrap_err();
     assert!(error.to_string().contains("runtime"), "{error}");
     let added = revocation.revoke_token("t", date(NOW));
-    futures_util::FutureExt::now_or_never(added).unwrap().unwrap_err();
+    futures_util::FutureExt::now_or_never(added)
+        .unwrap()
+        .unwrap_err();
 }
 
 #[tokio::test]
@@ -255,8 +285,14 @@ async fn a_cluster_will_do() {
 fn the_password_is_not_shown() {
     let revocation = RedisRevocation::new("redis://user:hunter2@127.0.0.1:1/0").unwrap();
     let shown = format!("{revocation:?}");
-    assert!(!shown.contains("hunter2") && shown.contains("127.0.0.1:1"), "{shown}");
-    for url in ["rediss://:hunter2@127.0.0.1", "redis://:hunter2@127.0.0.1/x"] {
+    assert!(
+        !shown.contains("hunter2") && shown.contains("127.0.0.1:1"),
+        "{shown}"
+    );
+    for url in [
+        "rediss://:hunter2@127.0.0.1",
+        "redis://:hunter2@127.0.0.1/x",
+    ] {
         let error = RedisRevocation::new(url).unwrap_err().to_string();
         assert!(!error.contains("hunter2"), "{error}");
     }

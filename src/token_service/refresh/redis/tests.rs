@@ -320,35 +320,3 @@ async fn a_client_with_too_many_families_loses_those_that_began_first() {
     let count = server.cli(&["zcard", "tower-bearer:client:svc"]);
     assert_eq!(count, AT_MOST.to_string());
 }
-
-#[tokio::test]
-#[ignore = "needs redis-server; measures"]
-async fn rate() {
-    let server = RedisServer::start();
-    let store = Arc::new(store(&server));
-    for at_once in [1, 64] {
-        let mut tasks = tokio::task::JoinSet::new();
-        let each = 20_000 / at_once;
-        let began = Instant::now();
-        for task in 0..at_once {
-            let store = Arc::clone(&store);
-            tasks.spawn(async move {
-                let id = format!("f{task}");
-                store.begin(family(&id)).await.unwrap();
-                let mut times = Vec::new();
-                for number in 1..=each {
-                    let began = Instant::now();
-                    let outcome = store.rotate(rotation(&id, number, number + 1, NOW)).await;
-                    assert_eq!(outcome.unwrap(), Rotated::Rotated);
-                    times.push(began.elapsed());
-                }
-                times
-            });
-        }
-        let mut times: Vec<Duration> = tasks.join_all().await.concat();
-        let rate = times.len() as f64 / began.elapsed().as_secs_f64();
-        times.sort_unstable();
-        let p99 = times[times.len() * 99 / 100];
-        println!("{at_once} at once: {rate:.0} rotations/s, p99 {p99:?}");
-    }
-}
