@@ -60,6 +60,7 @@ async fn without_a_grace_the_others_end_the_family() {
 }
 
 /// The test starts itself twice more.
+#[allow(clippy::print_stdout, reason = "how the other two tell it")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs redis-server"]
 async fn two_processes_rotate_one_token_once() {
