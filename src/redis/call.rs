@@ -26,12 +26,14 @@ pub(crate) struct Call<'a> {
 }
 
 enum Verb<'a> {
+    #[allow(dead_code, reason = "the refresh store alone uses commands")]
     Command(&'static str),
     Script(&'a Lua),
 }
 
 impl<'a> Call<'a> {
     /// A command, with all that follows its name.
+    #[allow(dead_code, reason = "the refresh store alone uses commands")]
     pub(crate) fn command(name: &'static str) -> Self {
         Self::of(Verb::Command(name))
     }
@@ -60,6 +62,7 @@ impl<'a> Call<'a> {
 
     /// Doing it twice is not the same as doing it once: while nobody knows whether it was done, it is not done
     /// again.
+    #[allow(dead_code, reason = "the refresh store alone does something once")]
     #[must_use]
     pub(crate) fn once(mut self) -> Self {
         self.twice = false;
