@@ -1,23 +1,55 @@
-//! A JSON API behind the layer: axum, JWTs by a key that is made when it starts.
+//! The whole round: an axum service that issues tokens, rotates refresh tokens, publishes its keys, and protects a
+//! JSON API by the layer.
 //!
 //! ```text
 //! cargo run --features full --example axum
 //! ```
 //!
-//! It needs no set-up. It listens on `ADDR` (default 127.0.0.1:3000), prints a valid token and `curl`
-//! lines that are ready to paste, and stops on Ctrl-C or SIGTERM. In a service of your own,
-//! `Key::from_pem`, `Key::hmac` or a JWK Set takes the place of the issuer made here.
+//! It needs no set-up. It listens on `ADDR` (default 127.0.0.1:3000), prints tokens and `curl` lines that are ready
+//! to paste, one for each row of the contract, and stops on Ctrl-C or SIGTERM.
+//!
+//! | route | what it is |
+//! |---|---|
+//! | `/api/v2/elements` | the API, for whoever has a token; POST needs the scope `write` |
+//! | `/api/v2/admin` | needs the scope `admin`, which nobody has |
+//! | `/api/v2/auth/token`, `/api/v2/auth/refresh` | the token endpoint and the refresh endpoint, for JSON and forms |
+//! | `/oauth/token`, `/oauth/revoke` | the same by the letter of RFC 6749 and RFC 7009 |
+//! | `/.well-known/jwks.json`, `/.well-known/oauth-authorization-server` | the keys and the metadata |
+//!
+//! | variable | meaning | default |
+//! |---|---|---|
+//! | `ADDR` | where it listens | `127.0.0.1:3000` |
+//! | `ISSUER` | the `iss` of its tokens | `http://` and the address |
+//! | `SIGNING_KEY` | a file with the private key in PEM, for ES256 | a fresh key |
+//! | `REDIS_URL` | where refresh tokens and revocations are kept | in memory |
+//!
+//! With the same `REDIS_URL`, `ISSUER` and `SIGNING_KEY`, several of them are one.
 #![allow(clippy::print_stdout)]
 
-use std::{env, error::Error, future::IntoFuture, io, time::Duration};
+use std::{
+    convert::Infallible, env, error::Error, fs, future::IntoFuture, future::ready, io,
+    net::SocketAddr, sync::Arc, time::Duration,
+};
 
-use axum::{Json, Router, extract::OriginalUri, response::IntoResponse, routing::get};
+use axum::{
+    Json, Router,
+    body::{Body, to_bytes},
+    extract::{ConnectInfo, OriginalUri},
+    http::{Request, header::CONTENT_TYPE},
+    response::IntoResponse,
+    routing::get,
+};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::{net::TcpListener, signal};
+use tower::ServiceExt;
 use tower_bearer::{
-    Algorithm, BearerAuthLayer, Claims, JwtVerifier, NumericDate, ProblemJson, RequireScopes,
-    testing::Issuer,
+    Algorithm, BearerAuthLayer, Cached, Claims, InMemoryRevocation, JwtVerifier, ProblemJson,
+    RemoteKeySet, RequireScopes, Revocation, RevocationList,
+    token_service::{
+        AuthorizationServer, Client, InMemoryClients, SecretHash, SigningKey, SigningKeys,
+        TokenService,
+    },
 };
 use tower_http::{
     cors::CorsLayer,
@@ -25,7 +57,8 @@ use tower_http::{
     trace::TraceLayer,
 };
 
-const ISSUER: &str = "https://login.example.com";
+type AnyError = Box<dyn Error + Send + Sync>;
+
 const AUDIENCE: &str = "https://api.example.com";
 
 /// How long requests have to finish once the server is told to stop.
@@ -38,68 +71,64 @@ struct User {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
+async fn main() -> Result<(), AnyError> {
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
         .init();
+    let address = env::var("ADDR").unwrap_or_else(|_| "127.0.0.1:3000".to_owned());
+    let listener = TcpListener::bind(address).await?;
+    let (stop, grace_begins) = (stopped()?, stopped()?);
+    let url = format!("http://{}", listener.local_addr()?);
+    let issuer = env::var("ISSUER").unwrap_or_else(|_| url.clone());
 
-    // Somebody who issues tokens. A real service has only their public key.
-    let issuer = Issuer::new(ISSUER, Algorithm::ES256)?;
-
-    let verifier = JwtVerifier::<User>::builder()
-        .issuer(ISSUER)
-        .audience(AUDIENCE)
-        .key(issuer.key()?)
-        .access_token_profile()
-        .build()?;
-
+    let keys = match env::var("SIGNING_KEY") {
+        Ok(file) => SigningKeys::new(SigningKey::from_pem(Algorithm::ES256, fs::read(file)?)?),
+        Err(_) => SigningKeys::generate()?,
+    };
+    let revocation: Arc<dyn Revocation> = Arc::new(InMemoryRevocation::new());
     let problems = ProblemJson::new()
         .type_base("https://docs.example.com/docs/errors/")?
-        // The router below is nested, which takes the prefix off the path that the layer sees.
+        // A router below is nested, which takes the prefix off the path that the layer sees.
         .instance(|request| Some(request.extensions.get::<OriginalUri>()?.path().to_owned()));
-    let auth = BearerAuthLayer::new(verifier).reject(problems);
 
+    let server = authorization_server(&issuer, &keys, &revocation, &problems)?;
+    let auth = BearerAuthLayer::new(verifier(&issuer, &keys)?)
+        .check(RevocationList::new(revocation))
+        .reject(problems);
+
+    let writers = auth.require(RequireScopes::all_of(["write"])?);
+    let admins = auth.require(RequireScopes::all_of(["admin"])?);
     let api = Router::new()
-        .route("/elements", get(elements).post(add_element))
-        .route(
-            "/admin",
-            get(|| async { "you may\n" }).layer(auth.require(RequireScopes::all_of(["admin"])?)),
-        )
+        .route("/elements", get(elements))
+        .route("/elements", axum::routing::post(add_element).layer(writers))
+        .route("/admin", get(|| async { "you may\n" }).layer(admins))
         .layer(auth);
 
+    let metadata = server
+        .metadata()
+        .token_endpoint(&format!("{issuer}/oauth/token"))?
+        .revocation_endpoint(&format!("{issuer}/oauth/revoke"))?
+        .jwks_uri(&format!("{issuer}/.well-known/jwks.json"))?
+        .scopes(["read", "write"]);
     let app = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .nest("/api/v2", api)
+        .route_service("/api/v2/auth/token", server.token_endpoint())
+        .route_service("/api/v2/auth/refresh", server.refresh_endpoint())
+        .route_service("/oauth/token", server.oauth_endpoint())
+        .route_service("/oauth/revoke", server.revocation_endpoint())
+        .route_service("/.well-known/jwks.json", server.key_set())
+        .route_service("/.well-known/oauth-authorization-server", metadata)
         // Outside of the layer, so that a refusal has a request id, is traced, and is shown to a page.
         .layer(CorsLayer::permissive())
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(TraceLayer::new_for_http())
         .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid));
 
-    let address = env::var("ADDR").unwrap_or_else(|_| "127.0.0.1:3000".to_owned());
-    let listener = TcpListener::bind(address).await?;
-    let (stop, grace_begins) = (stopped()?, stopped()?);
-    let url = format!("http://{}", listener.local_addr()?);
-    let token = a_token(&issuer)?;
     println!("listening on {url}");
-    println!("\na token, good for an hour:\n\nTOKEN={token}\n");
-    println!("# 200, and what the token says");
-    println!("curl -i {url}/api/v2/elements -H \"Authorization: Bearer $TOKEN\"\n");
-    println!("# 401, and a challenge without `error`: there is no token");
-    println!("curl -i {url}/api/v2/elements\n");
-    println!("# 401 invalid_token");
-    println!("curl -i {url}/api/v2/elements -H \"Authorization: Bearer ${{TOKEN}}x\"\n");
-    println!("# 403 insufficient_scope: the token is good, but not for this");
-    println!("curl -i {url}/api/v2/admin -H \"Authorization: Bearer $TOKEN\"\n");
-    println!("# 400 invalid_request: two tokens");
-    println!(
-        "curl -i {url}/api/v2/elements -H \"Authorization: Bearer $TOKEN\" -H \"Authorization: Bearer $TOKEN\"\n"
-    );
-    println!("# the trace id of the caller comes back in the problem");
-    println!(
-        "curl -i {url}/api/v2/elements -H \"traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\""
-    );
+    print_what_to_paste(&url, server.token_endpoint()).await?;
 
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
     let server = axum::serve(listener, app).with_graceful_shutdown(stop);
     tokio::select! {
         result = server.into_future() => result?,
@@ -107,6 +136,56 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
         () = async { grace_begins.await; tokio::time::sleep(GRACE).await } => {}
     }
     Ok(())
+}
+
+/// Who issues tokens, and to whom.
+fn authorization_server(
+    issuer: &str,
+    keys: &SigningKeys,
+    revocation: &Arc<dyn Revocation>,
+    problems: &ProblemJson,
+) -> Result<AuthorizationServer, AnyError> {
+    // Secrets that somebody thought of. One that a machine made is better, and faster: SecretHash::generate().
+    let client = |id: &str, secret: &str| {
+        Client::builder(id)
+            .secret(SecretHash::of_chosen(secret)?)
+            .scope("read write")
+            .build()
+    };
+    let clients = [
+        client("svc", "svc-secret")?,
+        client("svc-post", "svc-post-secret")?,
+    ];
+    let server = AuthorizationServer::builder()
+        .issuer(issuer)
+        .audience(AUDIENCE)
+        .signing_keys(keys.clone())
+        .clients(InMemoryClients::new(clients)?)
+        .revocation(Arc::clone(revocation))
+        .extra_claims(|grant, claims| {
+            claims.set("name", format!("the client {}", grant.client_id()))
+        })
+        .problems(problems.clone())
+        .peer(|request| {
+            let ConnectInfo(peer) = request.extensions.get::<ConnectInfo<SocketAddr>>()?;
+            Some(peer.ip())
+        })
+        // More than a service on the open network should allow, for whoever tries things out.
+        .failures_a_minute(60, 120);
+    Ok(server.build()?)
+}
+
+/// Who judges them. A service elsewhere has the URL of the keys in place of the keys.
+fn verifier(issuer: &str, keys: &SigningKeys) -> Result<Cached<JwtVerifier<User>>, AnyError> {
+    let keys = keys.clone();
+    let keys = RemoteKeySet::from_fn(move || ready(Ok::<_, Infallible>(keys.public_key_set())));
+    let verifier = JwtVerifier::<User>::builder()
+        .issuer(issuer)
+        .audience(AUDIENCE)
+        .remote_keys(keys.build()?)
+        .access_token_profile()
+        .build()?;
+    Ok(Cached::new(verifier))
 }
 
 async fn elements(user: Claims<User>) -> impl IntoResponse {
@@ -123,21 +202,114 @@ async fn add_element(user: Claims<User>, element: String) -> String {
     format!("{} adds {element}\n", user.name)
 }
 
-/// What an authorization server would give to a client.
-fn a_token(issuer: &Issuer) -> Result<String, Box<dyn Error + Send + Sync>> {
-    let now = NumericDate::from(std::time::SystemTime::now()).as_secs();
-    let token = issuer.token(&json!({
-        "iss": ISSUER,
-        "aud": AUDIENCE,
-        "sub": "alice",
-        "client_id": "axum-example",
-        "jti": "1",
-        "iat": now,
-        "exp": now + 3600,
-        "scope": "read write",
-        "name": "Alice",
-    }))?;
-    Ok(token)
+/// Gets tokens as a client would, and shows what can be done with them.
+async fn print_what_to_paste(url: &str, token_endpoint: TokenService) -> Result<(), AnyError> {
+    let [tokens, more_tokens] = [
+        some_tokens(token_endpoint.clone()).await?,
+        some_tokens(token_endpoint).await?,
+    ];
+    let text = |tokens: &Value, name: &str| tokens[name].as_str().unwrap_or_default().to_owned();
+    println!("\ntokens, good for a quarter of an hour, and one to refresh them:\n");
+    println!("TOKEN={}", text(&tokens, "access_token"));
+    println!("REFRESH={}", text(&tokens, "refresh_token"));
+    println!("REVOKED={}\n", text(&more_tokens, "access_token"));
+
+    const BEARER: &str = "-H \"Authorization: Bearer $TOKEN\"";
+    let elements = format!("{url}/api/v2/elements");
+    let auth = format!("{url}/api/v2/auth");
+    let oauth = format!("{url}/oauth");
+    let json = "-H \"Content-Type: application/json\"";
+    let client = "\"grant_type\":\"client_credentials\",\"client_id\":\"svc\"";
+    for (what, curl) in [
+        (
+            "200, and what the token says",
+            format!("{elements} {BEARER}"),
+        ),
+        (
+            "401, and a challenge without `error`: there is no token",
+            elements.clone(),
+        ),
+        (
+            "401 invalid_token",
+            format!("{elements} -H \"Authorization: Bearer ${{TOKEN}}x\""),
+        ),
+        (
+            "403 insufficient_scope: the token is good, but not for this",
+            format!("{url}/api/v2/admin {BEARER}"),
+        ),
+        (
+            "400 invalid_request: two tokens",
+            format!("{elements} {BEARER} {BEARER}"),
+        ),
+        (
+            "200: an access token and a refresh token, for client credentials in JSON",
+            format!("{auth}/token {json} -d '{{{client},\"client_secret\":\"svc-secret\"}}'"),
+        ),
+        (
+            "401 invalid_client: a wrong secret",
+            format!("{auth}/token {json} -d '{{{client},\"client_secret\":\"wrong\"}}'"),
+        ),
+        (
+            "400 invalid_request: nothing that could be read",
+            format!("{auth}/token {json} -d '{{'"),
+        ),
+        (
+            "415: no such media type",
+            format!("{auth}/token -H \"Content-Type: text/plain\" -d hello"),
+        ),
+        (
+            "405, and which methods there are",
+            format!("{auth}/token -X GET"),
+        ),
+        (
+            "200: new tokens for a refresh token",
+            format!("{auth}/refresh -d \"refresh_token=$REFRESH\""),
+        ),
+        (
+            "401 invalid_grant: the same once more, which also ends the new one",
+            format!("{auth}/refresh -d \"refresh_token=$REFRESH\""),
+        ),
+        (
+            "200: by the letter of RFC 6749, where client credentials give no refresh token",
+            format!(
+                "{oauth}/token -u svc:svc-secret -d grant_type=client_credentials -d scope=read"
+            ),
+        ),
+        (
+            "200: a token is revoked (RFC 7009)",
+            format!("{oauth}/revoke -u svc:svc-secret -d \"token=$REVOKED\""),
+        ),
+        (
+            "401, of the type token-revoked: what became of it",
+            format!("{elements} -H \"Authorization: Bearer $REVOKED\""),
+        ),
+        (
+            "200: the keys that tokens are verified with",
+            format!("{url}/.well-known/jwks.json"),
+        ),
+        (
+            "401: the trace id of the caller comes back in the problem",
+            format!(
+                "{elements} -H \"traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\""
+            ),
+        ),
+    ] {
+        println!("# {what}\ncurl -i {curl}\n");
+    }
+    println!("ready");
+    Ok(())
+}
+
+async fn some_tokens(token_endpoint: TokenService) -> Result<Value, AnyError> {
+    let request = Request::post("/api/v2/auth/token")
+        .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .body(Body::from(
+            "grant_type=client_credentials&client_id=svc&client_secret=svc-secret",
+        ))?;
+    let response = token_endpoint.oneshot(request).await?.into_response();
+    Ok(serde_json::from_slice(
+        &to_bytes(response.into_body(), 1 << 20).await?,
+    )?)
 }
 
 /// Listens for Ctrl-C and SIGTERM from now on, and is done when one of them has come.

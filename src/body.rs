@@ -13,7 +13,9 @@ use pin_project_lite::pin_project;
 pin_project! {
     /// The body of a response: that of the service behind the layer, which streams through as it is,
     /// or that of a refusal.
-    pub struct ResponseBody<B> {
+    ///
+    /// Services of this crate that have none behind them answer with `ResponseBody`, which is always whole.
+    pub struct ResponseBody<B = String> {
         #[pin]
         kind: Kind<B>,
     }
@@ -28,6 +30,7 @@ pin_project! {
 }
 
 impl<B> ResponseBody<B> {
+    /// A whole body, of a refusal or of another answer of this crate.
     pub(crate) fn refusal(data: Bytes) -> Self {
         let data = Some(data).filter(|data| !data.is_empty());
         Self {

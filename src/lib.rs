@@ -69,6 +69,7 @@
 //! | `rust-crypto` | the same in pure Rust; with both on, aws-lc-rs is used |
 //! | `jwks` | `RemoteKeySet`: keys from the network, kept fresh; needs tokio |
 //! | `client` | an HTTPS client for them, by hyper and rustls, so that none has to be set |
+//! | `redis` | `RedisRevocation`, and with `token-service` `RedisRefreshStore`: what several processes share, in Redis; needs tokio |
 //! | `cache` | `Cached`: verdicts kept for as long as they hold |
 //! | `axum` | [`Claims`] as an axum extractor, [`Problem`] as a response |
 //! | `tracing` | an event for each refusal, and what happens to keys from the network, see [`observability`] |

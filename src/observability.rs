@@ -15,6 +15,7 @@
 //! | metric `tower_bearer.key_set.fetch.duration` | histogram, s | the same | the same |
 //! | metric `tower_bearer.key_set.age` | gauge, s | `key_set` | how long ago the key set in use was fetched |
 //! | metric `tower_bearer.key_set.keys` | gauge, 1 | `key_set` | how many usable keys it has |
+//! | metric `tower_bearer.token_requests` | counter, 1 | `endpoint`: `token`, `refresh`, `oauth`, `revocation`; `outcome`: `success`, `refused`; with the last `error.type` | an endpoint of the token service has answered |
 //! | event `request refused` | DEBUG; WARN if it could not be found out whether the token is good | `error.type`; `http.response.status_code`; `exception.message`, if the error has a source | a request was refused; target `tower_bearer`, as of all that follow |
 //! | span `fetch_keys` | INFO | `key_set` | around a fetch of keys from the network |
 //! | event `keys fetched` | DEBUG | `key_set` | a fetch succeeded |
@@ -22,6 +23,10 @@
 //! | event `keys changed` | INFO | `key_set`, `keys`, `withdrawn` | a fetch brought other keys than before |
 //! | event `key cannot be used` | INFO | `key_set`, `key` | the same, for each key that was left out |
 //! | event `keys too old to be used` | ERROR | `key_set` | the keys could not be fetched anew for longer than they may be stale |
+//! | event `tokens refused` | DEBUG; WARN if a store could not be reached | `endpoint`, `error.type`, `http.response.status_code`; `exception.message`, if there is more to say | an endpoint of the token service has refused a request |
+//! | event `a refresh token was used again, and its family has ended` | WARN | `client_id` | a token was stolen, or a client is mistaken |
+//! | event `revocations not read` | WARN | `exception.message` | the first of several attempts in a row to read them from Redis has failed |
+//! | event `revocation cannot be read` | WARN | | one of those in Redis was passed over |
 //!
 //! * `error.type` is [`AuthError::reason`](crate::AuthError::reason): one of [`reason`](crate::reason), or a
 //!   constant of your verifier or check. It never holds what a client sent.

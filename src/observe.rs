@@ -37,6 +37,7 @@ mod name {
     pub(super) const KEY_SET_FETCH_DURATION: &str = "tower_bearer.key_set.fetch.duration";
     pub(super) const KEY_SET_AGE: &str = "tower_bearer.key_set.age";
     pub(super) const KEY_SET_KEYS: &str = "tower_bearer.key_set.keys";
+    pub(super) const TOKEN_REQUESTS: &str = "tower_bearer.token_requests";
 }
 
 /// Tells the recorder what there is to be counted.
@@ -83,6 +84,11 @@ pub(crate) fn describe() {
         name::KEY_SET_KEYS,
         Unit::Count,
         "Usable keys in the key set in use"
+    );
+    describe_counter!(
+        name::TOKEN_REQUESTS,
+        Unit::Count,
+        "Requests for tokens, and for their revocation, by what came of them"
     );
 }
 
@@ -235,6 +241,16 @@ pub(crate) fn key_set_keys(source: &str, keys: usize) {
     meter::set(
         &meter::of_key_set(name::KEY_SET_KEYS, source),
         f64::from(u32::try_from(keys).unwrap_or(u32::MAX)),
+    );
+}
+
+/// An endpoint of the token service has come to an answer.
+#[allow(dead_code, reason = "called by the token service alone")]
+pub(crate) fn token_request(endpoint: &'static str, outcome: Result<(), &'static str>) {
+    #[cfg(feature = "metrics")]
+    add(
+        &meter::of_token_request(name::TOKEN_REQUESTS, endpoint, outcome),
+        1,
     );
 }
 

@@ -90,6 +90,23 @@ pub(super) fn of_fetch(name: &'static str, source: &str, outcome: Result<(), &'s
     Key::from_parts(name, labels)
 }
 
+/// The key of a metric of a request to the token service.
+pub(super) fn of_token_request(
+    name: &'static str,
+    endpoint: &'static str,
+    outcome: Result<(), &'static str>,
+) -> Key {
+    let mut labels = vec![Label::from_static_parts("endpoint", endpoint)];
+    match outcome {
+        Ok(()) => labels.push(Label::from_static_parts("outcome", "success")),
+        Err(reason) => labels.extend([
+            Label::from_static_parts("outcome", "refused"),
+            Label::from_static_parts("error.type", reason),
+        ]),
+    }
+    Key::from_parts(name, labels)
+}
+
 fn key_set(source: &str) -> Label {
     Label::new("key_set", source.to_owned())
 }

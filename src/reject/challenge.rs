@@ -73,6 +73,17 @@ impl Challenges {
         Ok(())
     }
 
+    /// The challenge for the scheme `Basic` (RFC 7617 §2), in the same realm.
+    #[cfg(all(
+        feature = "token-service",
+        any(feature = "aws-lc-rs", feature = "rust-crypto")
+    ))]
+    pub(crate) fn basic(&self) -> HeaderValue {
+        let mut challenge = Builder("Basic".to_owned());
+        challenge.add("realm", &self.realm);
+        challenge.finish()
+    }
+
     /// The challenge that belongs to an error.
     pub(crate) fn of(&self, error: &AuthError) -> HeaderValue {
         match self.plain.get(error.kind().index()) {
@@ -154,7 +165,7 @@ const fn is_description_byte(byte: u8) -> bool {
 ///
 /// Some clients search the whole header for `scope=` and `resource_metadata=`, so a description must
 /// not seem to hold them.
-fn description(text: &str) -> String {
+pub(crate) fn description(text: &str) -> String {
     let plain: String = text
         .chars()
         .map(|character| match character {

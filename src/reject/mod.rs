@@ -20,6 +20,11 @@ mod problem;
 mod problem_json;
 mod trace_id;
 
+#[cfg(all(
+    feature = "token-service",
+    any(feature = "aws-lc-rs", feature = "rust-crypto")
+))]
+pub(crate) use challenge::description;
 pub(crate) use challenge::{Challenges, scope_tokens};
 pub use grpc::{grpc_response, is_grpc};
 pub use problem::Problem;

@@ -12,7 +12,7 @@ pub(crate) enum Subject {
     /// The tokens of a client.
     Client(Box<str>),
     /// The tokens of a subject.
-    Subject(Box<str>),
+    Owner(Box<str>),
 }
 
 /// Revocations, each with its end.
@@ -60,7 +60,7 @@ impl List {
         let former = match &subject {
             Subject::Token(id) => self.tokens.get(id).copied(),
             Subject::Client(id) => self.clients.get(id).map(|cut_off| cut_off.kept_until),
-            Subject::Subject(id) => self.subjects.get(id).map(|cut_off| cut_off.kept_until),
+            Subject::Owner(id) => self.subjects.get(id).map(|cut_off| cut_off.kept_until),
         };
         if let Some(former) = former {
             if former >= kept_until {
@@ -75,7 +75,7 @@ impl List {
         match subject.clone() {
             Subject::Token(id) => drop(self.tokens.insert(id, kept_until)),
             Subject::Client(id) => drop(self.clients.insert(id, cut_off)),
-            Subject::Subject(id) => drop(self.subjects.insert(id, cut_off)),
+            Subject::Owner(id) => drop(self.subjects.insert(id, cut_off)),
         }
         self.ends.insert((kept_until, subject));
     }
@@ -89,7 +89,7 @@ impl List {
             match subject {
                 Subject::Token(id) => drop(self.tokens.remove(&id)),
                 Subject::Client(id) => drop(self.clients.remove(&id)),
-                Subject::Subject(id) => drop(self.subjects.remove(&id)),
+                Subject::Owner(id) => drop(self.subjects.remove(&id)),
             }
         }
     }

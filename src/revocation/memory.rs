@@ -114,7 +114,7 @@ impl Revocation for InMemoryRevocation {
         subject: &str,
         issued_until: NumericDate,
     ) -> BoxFuture<Result<(), StoreError>> {
-        self.cut_off(Subject::Subject(subject.into()), issued_until)
+        self.cut_off(Subject::Owner(subject.into()), issued_until)
     }
 }
 

@@ -1,12 +1,36 @@
 //! Issuing what the rest of the crate verifies: the token endpoint, the refresh endpoint, revocation, and the
-//! published keys.
+//! published keys. [`AuthorizationServer`] is where to begin.
+//!
+//! A request comes in at `endpoint`, is read by `request`, its client judged by `client`, and goes on to `issue`,
+//! `renew` or `revoke`; what is answered is in `answer`. Refresh tokens are kept by `refresh`, keys by `keys`.
 
+mod answer;
+mod claims;
+mod client;
+mod document;
+mod endpoint;
 mod grant;
+mod issue;
+mod keys;
+mod lifetime;
+mod limit;
+mod metadata;
+mod observe;
 mod refresh;
+mod renew;
+mod request;
+mod revoke;
+mod server;
 
+pub use claims::ExtraClaims;
+pub use client::{Client, ClientBuilder, ClientStore, InMemoryClients, SecretHash};
+pub use endpoint::{TokenFuture, TokenService};
 pub use grant::Grant;
+pub use keys::{ServeKeySet, SigningKey, SigningKeys};
+pub use metadata::ServeMetadata;
 #[cfg(feature = "redis")]
 pub use refresh::RedisRefreshStore;
 pub use refresh::{
     InMemoryRefreshStore, RefreshFamily, RefreshStore, Rotated, Rotation, Secret, TokenHash,
 };
+pub use server::{AuthorizationServer, AuthorizationServerBuilder};

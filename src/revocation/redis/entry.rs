@@ -14,7 +14,7 @@ impl Entry {
         let (kind, name) = match &self.subject {
             Subject::Token(id) => ("token", id),
             Subject::Client(id) => ("client", id),
-            Subject::Subject(id) => ("subject", id),
+            Subject::Owner(id) => ("subject", id),
         };
         let (issued, kept) = (self.issued_until.as_secs(), self.kept_until.as_secs());
         serde_json::json!([kind, name, issued, kept]).to_string()
@@ -28,7 +28,7 @@ impl Entry {
             subject: match kind.as_str() {
                 "token" => Subject::Token(name),
                 "client" => Subject::Client(name),
-                "subject" => Subject::Subject(name),
+                "subject" => Subject::Owner(name),
                 _ => return None,
             },
             issued_until: NumericDate::from_secs(issued_until),

@@ -33,7 +33,12 @@ const AT_MOST: usize = 100_000;
 impl InMemoryRefreshStore {
     /// An empty store.
     pub fn new() -> Self {
-        Self::with_settings(SystemClock, AT_MOST)
+        Self::with_clock(SystemClock)
+    }
+
+    /// An empty store, and another clock than that of the system.
+    pub fn with_clock(clock: impl Clock) -> Self {
+        Self::with_settings(clock, AT_MOST)
     }
 
     /// Another clock than that of the system, and another number of families that it holds at most.

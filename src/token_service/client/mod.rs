@@ -1,0 +1,357 @@
+//! [`Client`]: who may ask for tokens, and [`ClientStore`]: where clients are kept.
+//!
+//! How their secrets are kept is in `secret`, how a client proves who it is in `authentication`.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    future::ready,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use crate::{error::ConfigError, reject::scope_tokens, store::StoreError, verify::BoxFuture};
+
+pub(super) mod authentication;
+mod secret;
+
+pub use secret::SecretHash;
+
+use super::lifetime;
+
+/// A client: a program that may ask for tokens (RFC 6749 §2).
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_bearer::token_service::{Client, SecretHash};
+///
+/// let (secret, hash) = SecretHash::generate()?;
+/// let client = Client::builder("reporting")
+///     .secret(hash)
+///     .scope("read write")
+///     .access_token_lifetime(Duration::from_secs(600))
+///     .build()?;
+/// assert_eq!(client.id(), "reporting");
+/// # Ok::<(), tower_bearer::ConfigError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Client {
+    id: String,
+    secrets: Vec<SecretHash>,
+    subject: Option<String>,
+    scope: String,
+    audiences: Vec<String>,
+    access_token_lifetime: Option<Duration>,
+    refresh_token_idle_lifetime: Option<Duration>,
+    refresh_token_lifetime: Option<Duration>,
+}
+
+impl Client {
+    /// Begins a client with its `client_id`.
+    pub fn builder(id: impl Into<String>) -> ClientBuilder {
+        ClientBuilder(Self {
+            id: id.into(),
+            secrets: Vec::new(),
+            subject: None,
+            scope: String::new(),
+            audiences: Vec::new(),
+            access_token_lifetime: None,
+            refresh_token_idle_lifetime: None,
+            refresh_token_lifetime: None,
+        })
+    }
+
+    /// Its `client_id`.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    pub(super) fn subject(&self) -> &str {
+        self.subject.as_deref().unwrap_or(&self.id)
+    }
+
+    pub(super) fn scope(&self) -> &str {
+        &self.scope
+    }
+
+    pub(super) fn audiences(&self) -> &[String] {
+        &self.audiences
+    }
+
+    pub(super) fn access_token_lifetime(&self) -> Option<Duration> {
+        self.access_token_lifetime
+    }
+
+    pub(super) fn refresh_token_idle_lifetime(&self) -> Option<Duration> {
+        self.refresh_token_idle_lifetime
+    }
+
+    pub(super) fn refresh_token_lifetime(&self) -> Option<Duration> {
+        self.refresh_token_lifetime
+    }
+}
+
+/// Builds a [`Client`].
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct ClientBuilder(Client);
+
+impl ClientBuilder {
+    /// Adds a secret. Two are valid at once, so that a new one can be handed out before the old one is taken away.
+    pub fn secret(mut self, secret: SecretHash) -> Self {
+        self.0.secrets.push(secret);
+        self
+    }
+
+    /// Sets the `sub` of its tokens. The default is its id (RFC 9068 §2.2).
+    pub fn subject(mut self, subject: impl Into<String>) -> Self {
+        self.0.subject = Some(subject.into());
+        self
+    }
+
+    /// Sets which scopes it may have, separated by spaces. A request that names none is granted all of them. The
+    /// default is none.
+    pub fn scope(mut self, scope: impl Into<String>) -> Self {
+        self.0.scope = scope.into();
+        self
+    }
+
+    /// Sets whom its tokens are meant for, in place of the default of the authorization server. May be called more
+    /// than once; a request chooses among them by `resource` (RFC 8707), or gets all.
+    pub fn audience(mut self, audience: impl Into<String>) -> Self {
+        self.0.audiences.push(audience.into());
+        self
+    }
+
+    /// Sets how long its access tokens are good, in whole seconds, in place of the default of the authorization
+    /// server.
+    pub fn access_token_lifetime(mut self, lifetime: Duration) -> Self {
+        self.0.access_token_lifetime = Some(lifetime);
+        self
+    }
+
+    /// Sets after how long without use its refresh tokens expire, in place of the default of the authorization
+    /// server.
+    pub fn refresh_token_idle_lifetime(mut self, lifetime: Duration) -> Self {
+        self.0.refresh_token_idle_lifetime = Some(lifetime);
+        self
+    }
+
+    /// Sets after how long its refresh tokens expire however often they are rotated, in place of the default of the
+    /// authorization server.
+    pub fn refresh_token_lifetime(mut self, lifetime: Duration) -> Self {
+        self.0.refresh_token_lifetime = Some(lifetime);
+        self
+    }
+
+    /// The client.
+    ///
+    /// # Errors
+    /// If its id is empty or not of visible ASCII and spaces (RFC 6749 §A.1), it has no secret or more than two,
+    /// something is no scope, an audience or the subject is empty, or a lifetime is out of bounds.
+    pub fn build(self) -> Result<Client, ConfigError> {
+        let mut client = self.0;
+        let printable =
+            |text: &str| !text.is_empty() && text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+        let wrong = |what: &str| {
+            Err(ConfigError::new(format!(
+                "the client {:?} {what}",
+                client.id
+            )))
+        };
+        if !printable(&client.id) {
+            return wrong("needs an id of visible ASCII characters (RFC 6749 §A.1)");
+        }
+        if client.secrets.is_empty() || client.secrets.len() > 2 {
+            return wrong("needs a secret, or two while one is replaced by the other");
+        }
+        if client.subject.as_deref() == Some("") || client.audiences.iter().any(String::is_empty) {
+            return wrong("has an empty subject or audience: leave it out");
+        }
+        if !client.scope.is_empty() {
+            client.scope = scope_tokens(client.scope.split(' '))?;
+        }
+        lifetime::check_access_token(client.access_token_lifetime)?;
+        lifetime::check_refresh_token(client.refresh_token_idle_lifetime)?;
+        lifetime::check_refresh_token(client.refresh_token_lifetime)?;
+        Ok(client)
+    }
+}
+
+/// Where clients are kept: [`InMemoryClients`], or a store of one's own.
+///
+/// What a client sent is not compared by the store, but by the authorization server, in constant time.
+///
+/// ```
+/// use std::sync::Arc;
+/// use tower_bearer::{BoxFuture, StoreError, token_service::{Client, ClientStore, SecretHash}};
+///
+/// # #[derive(Clone)] struct Pool;
+/// # struct Row { secret_hash: String, scope: String }
+/// # impl Pool { async fn client(&self, _: &str) -> Result<Option<Row>, std::io::Error> { Ok(None) } }
+/// struct Database(Pool);
+///
+/// impl ClientStore for Database {
+///     fn find(&self, client_id: &str) -> BoxFuture<Result<Option<Arc<Client>>, StoreError>> {
+///         let (pool, id) = (self.0.clone(), client_id.to_owned());
+///         Box::pin(async move {
+///             let Some(row) = pool.client(&id).await.map_err(StoreError::new)? else {
+///                 return Ok(None);
+///             };
+///             let secret: SecretHash = row.secret_hash.parse().map_err(StoreError::new)?;
+///             let client = Client::builder(id).secret(secret).scope(row.scope).build();
+///             client.map(|client| Some(Arc::new(client))).map_err(StoreError::new)
+///         })
+///     }
+/// }
+/// ```
+pub trait ClientStore: Send + Sync + 'static {
+    /// The client of that id; `None` if there is none.
+    ///
+    /// # Errors
+    /// If the store cannot be reached.
+    fn find(&self, client_id: &str) -> BoxFuture<Result<Option<Arc<Client>>, StoreError>>;
+
+    /// The secrets of the client that takes longest to authenticate, of which only the cost counts. Whoever fails is
+    /// made to take as long, so that the time of a refusal does not tell which clients there are.
+    ///
+    /// The default is one that was [chosen](SecretHash::of_chosen), at the cost that it has by default. A store of
+    /// generated secrets alone returns an empty list.
+    fn slowest_secrets(&self) -> Vec<SecretHash> {
+        const DECOY: &str = "$argon2id$v=19$m=19456,t=2,p=1$dG93ZXItYmVhcmVyLTEyMw\
+                             $Ko7UmVJ3bXbmAWkYzZ0bKmzDzQmJ0b1zJq6L0H5x3nE";
+        DECOY.parse().into_iter().collect()
+    }
+}
+
+/// Clients in memory. Clones are the same store.
+///
+/// ```
+/// use tower_bearer::token_service::{Client, InMemoryClients, SecretHash};
+///
+/// let client = Client::builder("svc").secret(SecretHash::of_chosen("svc-secret")?).build()?;
+/// let clients = InMemoryClients::new([client])?;
+///
+/// // While it is in use:
+/// let (new_secret, hash) = SecretHash::generate()?;
+/// let client = Client::builder("svc").secret(SecretHash::of_chosen("svc-secret")?).secret(hash);
+/// clients.set(client.build()?);
+/// # Ok::<(), tower_bearer::ConfigError>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct InMemoryClients(Arc<RwLock<Clients>>);
+
+#[derive(Default)]
+struct Clients {
+    by_id: HashMap<String, Arc<Client>>,
+    slowest: Vec<SecretHash>,
+}
+
+impl InMemoryClients {
+    /// A store of these clients.
+    ///
+    /// # Errors
+    /// If two have the same id.
+    pub fn new(clients: impl IntoIterator<Item = Client>) -> Result<Self, ConfigError> {
+        let mut known = Clients::default();
+        for client in clients {
+            let id = client.id.clone();
+            if known.by_id.insert(id.clone(), Arc::new(client)).is_some() {
+                return Err(ConfigError::new(format!(
+                    "the client {id:?} is there twice: leave one out"
+                )));
+            }
+        }
+        known.find_slowest();
+        Ok(Self(Arc::new(RwLock::new(known))))
+    }
+
+    /// Adds a client, or puts it in the place of the one with its id.
+    pub fn set(&self, client: Client) {
+        self.change(|clients| {
+            clients.insert(client.id.clone(), Arc::new(client));
+        });
+    }
+
+    /// Removes a client. It gets no tokens any more, nor do its refresh tokens.
+    pub fn remove(&self, client_id: &str) {
+        self.change(|clients| {
+            clients.remove(client_id);
+        });
+    }
+
+    fn change(&self, change: impl FnOnce(&mut HashMap<String, Arc<Client>>)) {
+        let mut clients = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        change(&mut clients.by_id);
+        clients.find_slowest();
+    }
+}
+
+impl Clients {
+    fn find_slowest(&mut self) {
+        let slow = |client: &Client| -> Vec<SecretHash> {
+            let secrets = client.secrets.iter();
+            secrets.filter(|secret| secret.is_slow()).cloned().collect()
+        };
+        let cost = |secrets: &Vec<SecretHash>| secrets.iter().map(SecretHash::cost).sum::<u64>();
+        let clients = self.by_id.values().map(|client| slow(client));
+        self.slowest = clients.max_by_key(cost).unwrap_or_default();
+    }
+}
+
+impl ClientStore for InMemoryClients {
+    fn find(&self, client_id: &str) -> BoxFuture<Result<Option<Arc<Client>>, StoreError>> {
+        let clients = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        Box::pin(ready(Ok(clients.by_id.get(client_id).cloned())))
+    }
+
+    fn slowest_secrets(&self) -> Vec<SecretHash> {
+        let clients = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        clients.slowest.clone()
+    }
+}
+
+impl fmt::Debug for InMemoryClients {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let clients = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        write!(f, "InMemoryClients({} clients)", clients.by_id.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Unsaid;
+
+    impl ClientStore for Unsaid {
+        fn find(&self, _: &str) -> BoxFuture<Result<Option<Arc<Client>>, StoreError>> {
+            Box::pin(ready(Ok(None)))
+        }
+    }
+
+    #[test]
+    fn the_slowest_secrets_are_found_and_supposed_where_a_store_does_not_say() {
+        let cost = |store: &dyn ClientStore| {
+            let slowest = store.slowest_secrets();
+            slowest.iter().map(SecretHash::cost).sum::<u64>()
+        };
+        let chosen = SecretHash::of_chosen("svc-secret").unwrap();
+        let (_, generated) = SecretHash::generate().unwrap();
+        assert_eq!(cost(&Unsaid), chosen.cost());
+        let client = |id: &str, secrets: &[&SecretHash]| {
+            let client = Client::builder(id);
+            let client = secrets
+                .iter()
+                .fold(client, |client, secret| client.secret((*secret).clone()));
+            client.build().unwrap()
+        };
+        let clients = InMemoryClients::new([client("a", &[&generated])]).unwrap();
+        assert_eq!(cost(&clients), 0);
+        clients.set(client("b", &[&chosen, &chosen]));
+        clients.set(client("c", &[&chosen, &generated]));
+        assert_eq!(cost(&clients), 2 * chosen.cost());
+        clients.remove("b");
+        assert_eq!(cost(&clients), chosen.cost());
+    }
+}

@@ -1,0 +1,208 @@
+//! [`TokenService`]: one endpoint, from the request to the answer.
+
+use std::{
+    convert::Infallible,
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, request::Parts};
+use http_body::Body;
+use tower_service::Service;
+
+use super::{
+    answer::Refusal,
+    observe,
+    request::{self, Form, Parameters},
+    server::Server,
+};
+use crate::{body::ResponseBody, reject::leave_out_body, token::conceal, verify::BoxFuture};
+
+/// One endpoint of an [`AuthorizationServer`](super::AuthorizationServer), as a tower service for requests of any
+/// body: to be put on a route of axum by `route_service`, or behind hyper.
+///
+/// Which it is, and what it accepts and answers, says the method that makes it:
+/// [`token_endpoint`](super::AuthorizationServer::token_endpoint),
+/// [`refresh_endpoint`](super::AuthorizationServer::refresh_endpoint),
+/// [`oauth_endpoint`](super::AuthorizationServer::oauth_endpoint),
+/// [`revocation_endpoint`](super::AuthorizationServer::revocation_endpoint).
+#[derive(Clone)]
+pub struct TokenService {
+    server: Arc<Server>,
+    endpoint: Endpoint,
+}
+
+/// What an endpoint is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Endpoint {
+    /// Client credentials in, access and refresh token out.
+    Token,
+    /// A refresh token in, access and refresh token out.
+    Refresh {
+        /// A refresh token that is good for nothing is 400, as RFC 6749 has it, and not 401.
+        status_of_rfc: bool,
+    },
+    /// RFC 6749, to the letter.
+    OAuth,
+    /// RFC 7009.
+    Revocation,
+}
+
+impl Endpoint {
+    /// Whether forms are accepted alone, and answers are `application/json` in any case.
+    pub(super) const fn is_of_rfc(self) -> bool {
+        matches!(self, Self::OAuth | Self::Revocation)
+    }
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::Refresh { .. } => "refresh",
+            Self::OAuth => "oauth",
+            Self::Revocation => "revocation",
+        }
+    }
+}
+
+impl TokenService {
+    pub(super) fn new(server: &Arc<Server>, endpoint: Endpoint) -> Self {
+        Self {
+            server: Arc::clone(server),
+            endpoint,
+        }
+    }
+
+    /// Answers a refresh token that is good for nothing with 400, as RFC 6749 §5.2 has it, in place of the 401 that
+    /// is the contract of this crate. The body is the same but for its `type`, `title` and `status`. For a
+    /// [`refresh_endpoint`](super::AuthorizationServer::refresh_endpoint); the others keep to it anyway.
+    #[must_use]
+    pub fn rfc_status(mut self) -> Self {
+        if let Endpoint::Refresh { status_of_rfc } = &mut self.endpoint {
+            *status_of_rfc = true;
+        }
+        self
+    }
+}
+
+impl<B> Service<Request<B>> for TokenService
+where
+    B: Body + Send + 'static,
+    B::Data: Send,
+{
+    type Response = Response<ResponseBody>;
+    type Error = Infallible;
+    type Future = TokenFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> TokenFuture {
+        let Self { server, endpoint } = self.clone();
+        let (mut parts, body) = request.into_parts();
+        // Before functions of the user see the request.
+        conceal::mark_sensitive(&mut parts.headers, &[]);
+        TokenFuture(Box::pin(async move {
+            let basic_was_tried = request::is_basic(&parts.headers);
+            let outcome = answer(&server, endpoint, &parts, body).await;
+            observe::answered(endpoint, outcome.as_ref().map(drop));
+            let mut response = match outcome {
+                Ok(response) => response,
+                Err(refusal) => server
+                    .voice
+                    .refuse(refusal, &parts, endpoint, basic_was_tried),
+            };
+            leave_out_body(&mut response, &parts);
+            response.map(ResponseBody::refusal)
+        }))
+    }
+}
+
+/// The whole story of a request: what costs little is looked at first.
+async fn answer<B: Body>(
+    server: &Server,
+    endpoint: Endpoint,
+    parts: &Parts,
+    body: B,
+) -> Result<Response<Bytes>, Refusal> {
+    if parts.method != Method::POST {
+        return Err(Refusal::method_not_allowed());
+    }
+    let form = Form::of(&parts.headers, !endpoint.is_of_rfc())?;
+    let body = request::collect(&parts.headers, body, server.settings.body_timeout).await?;
+    let parameters = Parameters::parse(form, &body)?;
+    let asked = Asked {
+        parts,
+        parameters: &parameters,
+    };
+    match endpoint {
+        Endpoint::Token => match parameters.get("grant_type") {
+            Some("client_credentials") => server.client_credentials(asked, true).await,
+            Some(_) => Err(Refusal::unsupported_grant_type(
+                "it must be client_credentials",
+            )),
+            None => Err(missing("grant_type")),
+        },
+        Endpoint::Refresh { status_of_rfc } => match parameters.get("grant_type") {
+            Some("refresh_token") | None => server.refresh(asked, status_of_rfc, false).await,
+            Some(_) => Err(Refusal::unsupported_grant_type("it must be refresh_token")),
+        },
+        Endpoint::OAuth => match parameters.get("grant_type") {
+            Some("client_credentials") => server.client_credentials(asked, false).await,
+            Some("refresh_token") => server.refresh(asked, true, true).await,
+            Some(_) => Err(Refusal::unsupported_grant_type(
+                "it must be client_credentials or refresh_token",
+            )),
+            None => Err(missing("grant_type")),
+        },
+        Endpoint::Revocation => server.revoke(asked).await,
+    }
+}
+
+/// A request whose parameters have been read.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) parts: &'a Parts,
+    pub(super) parameters: &'a Parameters<'a>,
+}
+
+impl Asked<'_> {
+    pub(super) fn headers(&self) -> &HeaderMap {
+        &self.parts.headers
+    }
+}
+
+pub(super) fn missing(parameter: &str) -> Refusal {
+    Refusal::invalid_request(format!("The parameter {parameter} is missing"))
+}
+
+/// The future of a [`TokenService`].
+#[must_use = "futures do nothing unless polled"]
+pub struct TokenFuture(BoxFuture<Response<ResponseBody>>);
+
+impl Future for TokenFuture {
+    type Output = Result<Response<ResponseBody>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll(cx).map(Ok)
+    }
+}
+
+impl fmt::Debug for TokenFuture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenFuture").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for TokenService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenService")
+            .field("endpoint", &self.endpoint)
+            .field("server", &self.server)
+            .finish()
+    }
+}

@@ -1,0 +1,190 @@
+//! Client credentials in, tokens out (RFC 6749 §4.4).
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::Response;
+
+use super::{
+    answer::{Refusal, Tokens},
+    claims::AccessToken,
+    client::Client,
+    endpoint::Asked,
+    grant::Grant,
+    refresh::{RefreshFamily, token::RefreshToken},
+    request::{self, Credentials},
+    server::Server,
+};
+use crate::{clock::NumericDate, crypto, reject::scope_tokens};
+
+impl Server {
+    /// The client credentials grant.
+    pub(super) async fn client_credentials(
+        &self,
+        asked: Asked<'_>,
+        with_refresh_token: bool,
+    ) -> Result<Response<Bytes>, Refusal> {
+        let client = self.authenticated(asked).await?;
+        let whole = self.whole_grant(&client);
+        let grant = narrowed(&whole, asked)?;
+        let now = self.clock.now();
+        let lifetime = self.access_token_lifetime(&client);
+        let access_token = self.access_token(&grant, now, lifetime)?;
+        let scope = grant.scope.clone();
+        let refresh_token = if with_refresh_token {
+            Some(self.first_refresh_token(&client, grant, now).await?)
+        } else {
+            None
+        };
+        Ok(Tokens {
+            access_token,
+            token_type: "Bearer",
+            expires_in: lifetime.as_secs(),
+            refresh_token,
+            scope,
+        }
+        .into_response())
+    }
+
+    /// The client that a request is from, which must say so.
+    pub(super) async fn authenticated(&self, asked: Asked<'_>) -> Result<Arc<Client>, Refusal> {
+        match self.authenticated_if_asked(asked).await? {
+            Authenticated::Client(client) => Ok(client),
+            Authenticated::Named(_) | Authenticated::Nobody => Err(Refusal::invalid_client()),
+        }
+    }
+
+    /// The client that a request is from, if it says so.
+    pub(super) async fn authenticated_if_asked<'a>(
+        &self,
+        asked: Asked<'a>,
+    ) -> Result<Authenticated<'a>, Refusal> {
+        let peer = || (self.peer)(asked.parts);
+        match request::credentials(asked.headers(), asked.parameters)? {
+            Credentials::Secret { id, secret } => {
+                let attempt = self.clients.attempt(&id, peer());
+                let client = self.clients.authenticate(&id, &secret, &attempt).await?;
+                Ok(Authenticated::Client(client))
+            }
+            Credentials::Unusable => {
+                let attempt = self.clients.attempt("", peer());
+                Err(self.clients.fail(&attempt).into())
+            }
+            Credentials::Id(id) => Ok(Authenticated::Named(id)),
+            Credentials::None => Ok(Authenticated::Nobody),
+        }
+    }
+
+    /// All that a client may have.
+    pub(super) fn whole_grant(&self, client: &Client) -> Grant {
+        let audiences = match client.audiences() {
+            [] => &self.settings.audiences[..],
+            own => own,
+        };
+        Grant {
+            client_id: client.id().to_owned(),
+            subject: client.subject().to_owned(),
+            scope: client.scope().to_owned(),
+            audiences: audiences.to_vec(),
+        }
+    }
+
+    pub(super) fn access_token_lifetime(&self, client: &Client) -> Duration {
+        let own = client.access_token_lifetime();
+        Duration::from_secs(own.unwrap_or(self.settings.access_token_lifetime).as_secs())
+    }
+
+    pub(super) fn refresh_token_idle_lifetime(&self, client: &Client) -> u64 {
+        let own = client.refresh_token_idle_lifetime();
+        own.unwrap_or(self.settings.refresh_token_idle_lifetime)
+            .as_secs()
+    }
+
+    pub(super) fn access_token(
+        &self,
+        grant: &Grant,
+        now: NumericDate,
+        lifetime: Duration,
+    ) -> Result<String, Refusal> {
+        let id: [u8; 16] = crypto::random().ok_or_else(no_crypto)?;
+        let id = base64_simd::URL_SAFE_NO_PAD.encode_to_string(id);
+        let token = AccessToken {
+            issuer: &self.settings.issuer,
+            grant,
+            id: &id,
+            issued_at: now,
+            expires_at: now.saturating_add(lifetime),
+        };
+        let claims = token.claims(self.extra_claims.as_deref());
+        self.keys.sign(&claims, lifetime).ok_or_else(no_crypto)
+    }
+
+    async fn first_refresh_token(
+        &self,
+        client: &Client,
+        grant: Grant,
+        now: NumericDate,
+    ) -> Result<String, Refusal> {
+        let (token, mark) = RefreshToken::first().ok_or_else(no_crypto)?;
+        let lifetime = client.refresh_token_lifetime();
+        let ends_at = now.saturating_add(lifetime.unwrap_or(self.settings.refresh_token_lifetime));
+        let idle = self.refresh_token_idle_lifetime(client);
+        let idle_until = now.saturating_add(Duration::from_secs(idle)).min(ends_at);
+        let family = RefreshFamily {
+            id: token.family_id(),
+            grant,
+            mark,
+            current: token.hash(),
+            previous: None,
+            begun_at: now.as_secs(),
+            ends_at: ends_at.as_secs(),
+            idle_until: idle_until.as_secs(),
+        };
+        self.in_time(self.refresh_tokens.begin(family)).await?;
+        Ok(token.to_text())
+    }
+}
+
+/// What is known of who sent a request.
+pub(super) enum Authenticated<'a> {
+    Client(Arc<Client>),
+    /// It says that it is this client, and proves nothing.
+    Named(&'a str),
+    Nobody,
+}
+
+/// No randomness, or no signature.
+pub(super) fn no_crypto() -> Refusal {
+    Refusal::unavailable("crypto_failed", "the crypto backend failed")
+}
+
+/// What of a grant a request asks for: all, or the `scope` and `resource` that it names.
+pub(super) fn narrowed(whole: &Grant, asked: Asked<'_>) -> Result<Grant, Refusal> {
+    let mut grant = whole.clone();
+    if let Some(scope) = asked.parameters.get("scope") {
+        // Each once, in the order in which they were asked for.
+        let mut wanted: Vec<&str> = Vec::new();
+        for scope in scope.split(' ') {
+            if !wanted.contains(&scope) {
+                wanted.push(scope);
+            }
+        }
+        if !wanted.iter().all(|scope| whole.scopes().contains(scope)) {
+            return Err(Refusal::invalid_scope());
+        }
+        grant.scope = scope_tokens(wanted).map_err(|_| Refusal::invalid_scope())?;
+    }
+    let resources = asked.parameters.resources();
+    if !resources.is_empty() {
+        if !resources
+            .iter()
+            .all(|resource| whole.audiences().any(|known| known == *resource))
+        {
+            return Err(Refusal::invalid_target());
+        }
+        grant
+            .audiences
+            .retain(|audience| resources.contains(&audience.as_str()));
+    }
+    Ok(grant)
+}

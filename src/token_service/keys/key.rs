@@ -1,0 +1,203 @@
+//! [`SigningKey`]: one private key.
+
+use std::fmt;
+
+use serde_json::{Value, json};
+
+use crate::{
+    algorithm::Algorithm,
+    crypto::{self, sha256},
+    error::ConfigError,
+};
+
+/// A private key that signs access tokens. Its `Debug` shows its id and algorithm alone.
+///
+/// One that lives longer than the process is made once, and kept where secrets are kept:
+///
+/// ```sh
+/// openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out signing-key.pem    # ES256
+/// openssl genpkey -algorithm ed25519 -out signing-key.pem                                # EdDSA
+/// openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out signing-key.pem      # RS256, PS256
+/// ```
+pub struct SigningKey {
+    key: crypto::SigningKey,
+    id: String,
+    /// The header of its tokens, as it stands in them.
+    header: String,
+}
+
+impl SigningKey {
+    /// A fresh key: of ES256 or EdDSA in microseconds, of RSA in some tenths of a second, with 2048 bits.
+    ///
+    /// # Errors
+    /// If the algorithm is one of HMAC, or the operating system gives no randomness.
+    pub fn generate(algorithm: Algorithm) -> Result<Self, ConfigError> {
+        asymmetric(algorithm)?;
+        Self::of(crypto::SigningKey::generate(algorithm).map_err(|error| {
+            ConfigError::new(format!("no key for {algorithm} can be made: {error}"))
+        })?)
+    }
+
+    /// A private key in PEM: `PRIVATE KEY` (PKCS#8, RFC 5958).
+    ///
+    /// # Errors
+    /// If it is something else, or not a key for the algorithm.
+    pub fn from_pem(algorithm: Algorithm, pem: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
+        let pem = pem.as_ref();
+        let label = pem_rfc7468::decode_label(pem).map_err(|error| {
+            ConfigError::new(format!(
+                "not a PEM document ({error}); it begins with `-----BEGIN PRIVATE KEY-----` on a line of its \
+                 own. An environment variable may have lost the line breaks"
+            ))
+        })?;
+        match label {
+            "PRIVATE KEY" => {
+                let mut der = Vec::new();
+                pem_rfc7468::Decoder::new_detect_wrap(pem)
+                    .and_then(|mut decoder| decoder.decode_to_end(&mut der).map(drop))
+                    .map_err(|error| {
+                        ConfigError::new(format!("not a sound PEM document: {error}"))
+                    })?;
+                Self::from_der(algorithm, der)
+            }
+            "EC PRIVATE KEY" | "RSA PRIVATE KEY" | "ENCRYPTED PRIVATE KEY" => {
+                Err(ConfigError::new(format!(
+                    "PEM of the type {label:?}; write it anew as PKCS#8 by `openssl pkcs8 -topk8 -nocrypt -in \
+                     key.pem`"
+                )))
+            }
+            label => Err(ConfigError::new(format!(
+                "PEM of the type {label:?}; `PRIVATE KEY` is wanted"
+            ))),
+        }
+    }
+
+    /// A private key in DER: PKCS#8 (RFC 5958).
+    ///
+    /// # Errors
+    /// If it is something else, or not a key for the algorithm.
+    pub fn from_der(algorithm: Algorithm, der: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
+        asymmetric(algorithm)?;
+        let key = crypto::SigningKey::from_pkcs8_der(algorithm, der.as_ref())
+            .map_err(|error| ConfigError::new(error.to_string()))?;
+        Self::of(key)
+    }
+
+    fn of(key: crypto::SigningKey) -> Result<Self, ConfigError> {
+        let id = thumbprint(&key.public_jwk(None)).ok_or(ConfigError::new(
+            "the public key of the signing key cannot be written",
+        ))?;
+        let header = header(key.algorithm(), &id);
+        Ok(Self { key, id, header })
+    }
+
+    /// Gives it another id than the thumbprint of its public key (RFC 7638).
+    #[must_use]
+    pub fn with_key_id(mut self, id: impl Into<String>) -> Self {
+        self.id = id.into();
+        self.header = header(self.key.algorithm(), &self.id);
+        self
+    }
+
+    /// Its id: the `kid` of its tokens and of the published key.
+    pub fn key_id(&self) -> &str {
+        &self.id
+    }
+
+    /// The algorithm that it signs by.
+    pub fn algorithm(&self) -> Algorithm {
+        self.key.algorithm()
+    }
+
+    pub(super) fn public_jwk(&self) -> Value {
+        self.key.public_jwk(Some(&self.id))
+    }
+
+    /// A token with these claims; `None` if the crypto backend fails.
+    pub(super) fn sign(&self, claims: &Value) -> Option<String> {
+        let encode = |bytes: &[u8]| base64_simd::URL_SAFE_NO_PAD.encode_to_string(bytes);
+        let mut token = format!(
+            "{}.{}",
+            self.header,
+            encode(&serde_json::to_vec(claims).ok()?)
+        );
+        let signature = self.key.sign(token.as_bytes()).ok()?;
+        token.push('.');
+        token.push_str(&encode(&signature));
+        Some(token)
+    }
+}
+
+fn asymmetric(algorithm: Algorithm) -> Result<(), ConfigError> {
+    if algorithm.is_symmetric() {
+        return Err(ConfigError::new(format!(
+            "{algorithm} has no public key that could be published: use ES256, EdDSA, RS256 or PS256"
+        )));
+    }
+    Ok(())
+}
+
+fn header(algorithm: Algorithm, key_id: &str) -> String {
+    let header = json!({ "typ": "at+jwt", "alg": algorithm.as_str(), "kid": key_id });
+    base64_simd::URL_SAFE_NO_PAD.encode_to_string(header.to_string())
+}
+
+/// RFC 7638 §3: the members that are required, in the order of their names.
+fn thumbprint(jwk: &Value) -> Option<String> {
+    let members: &[&str] = match jwk.get("kty")?.as_str()? {
+        "EC" => &["crv", "kty", "x", "y"],
+        "RSA" => &["e", "kty", "n"],
+        "OKP" => &["crv", "kty", "x"],
+        _ => return None,
+    };
+    let mut text = String::new();
+    for name in members {
+        text.push(if text.is_empty() { '{' } else { ',' });
+        text.push_str(&format!("{:?}:{:?}", name, jwk.get(name)?.as_str()?));
+    }
+    text.push('}');
+    Some(base64_simd::URL_SAFE_NO_PAD.encode_to_string(sha256(text.as_bytes())))
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SigningKey")
+            .field("key_id", &self.id)
+            .field("algorithm", &self.algorithm())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_thumbprint_is_that_of_rfc_7638_section_3_1() {
+        let jwk = json!({
+            "kty": "RSA",
+            "n": "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECP\
+                  ebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY3\
+                  68QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4\
+                  lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw",
+            "e": "AQAB",
+            "alg": "RS256",
+            "kid": "2011-04-29",
+        });
+        let expected = "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs";
+        assert_eq!(thumbprint(&jwk).as_deref(), Some(expected));
+    }
+
+    #[test]
+    fn a_key_that_cannot_be_published_is_refused() {
+        let secret = SigningKey::generate(Algorithm::HS256).unwrap_err();
+        assert!(secret.to_string().contains("ES256"), "{secret}");
+        let public = "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n";
+        let public = SigningKey::from_pem(Algorithm::ES256, public).unwrap_err();
+        assert!(public.to_string().contains("PRIVATE KEY"), "{public}");
+        let old = "-----BEGIN EC PRIVATE KEY-----\nAAAA\n-----END EC PRIVATE KEY-----\n";
+        let old = SigningKey::from_pem(Algorithm::ES256, old).unwrap_err();
+        assert!(old.to_string().contains("openssl pkcs8"), "{old}");
+        assert!(SigningKey::from_der(Algorithm::ES256, b"").is_err());
+    }
+}

@@ -1,0 +1,149 @@
+//! [`ServeMetadata`]: what clients can know of the authorization server.
+
+use std::{
+    convert::Infallible,
+    fmt,
+    future::{Ready, ready},
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use http::{Request, Response, Uri};
+use serde_json::{Map, Value, json};
+use tower_service::Service;
+
+use super::document::Document;
+use crate::{body::ResponseBody, error::ConfigError};
+
+/// Publishes the metadata of the authorization server (RFC 8414), for everybody: a service for
+/// `/.well-known/oauth-authorization-server`, followed by the path of the issuer if it has one. Made by
+/// [`AuthorizationServer::metadata`](super::AuthorizationServer::metadata).
+///
+/// The addresses in it are those that it was given, never those of a request.
+#[derive(Clone)]
+pub struct ServeMetadata {
+    members: Arc<Map<String, Value>>,
+    max_age: Duration,
+}
+
+impl ServeMetadata {
+    pub(super) fn new(issuer: &str) -> Self {
+        let mut members = Map::new();
+        members.insert("issuer".into(), issuer.into());
+        // There is no authorization endpoint, but the member is required (RFC 8414 §2).
+        members.insert("response_types_supported".into(), json!([]));
+        Self {
+            members: Arc::new(members),
+            max_age: Duration::from_secs(3600),
+        }
+    }
+
+    fn with(mut self, name: &str, value: Value) -> Self {
+        Arc::make_mut(&mut self.members).insert(name.to_owned(), value);
+        self
+    }
+
+    fn with_url(self, name: &str, url: &str) -> Result<Self, ConfigError> {
+        absolute(url)?;
+        Ok(self.with(name, url.into()))
+    }
+
+    /// Says where the endpoint of RFC 6749 is, `token_endpoint`: for client credentials and refresh tokens.
+    ///
+    /// # Errors
+    /// If it is no absolute URL.
+    pub fn token_endpoint(self, url: &str) -> Result<Self, ConfigError> {
+        self.with(
+            "grant_types_supported",
+            json!(["client_credentials", "refresh_token"]),
+        )
+        .with(
+            "token_endpoint_auth_methods_supported",
+            json!(["client_secret_basic", "client_secret_post"]),
+        )
+        .with_url("token_endpoint", url)
+    }
+
+    /// Says where the keys are, `jwks_uri`.
+    ///
+    /// # Errors
+    /// If it is no absolute URL.
+    pub fn jwks_uri(self, url: &str) -> Result<Self, ConfigError> {
+        self.with_url("jwks_uri", url)
+    }
+
+    /// Says where tokens are revoked, `revocation_endpoint` (RFC 7009).
+    ///
+    /// # Errors
+    /// If it is no absolute URL.
+    pub fn revocation_endpoint(self, url: &str) -> Result<Self, ConfigError> {
+        self.with(
+            "revocation_endpoint_auth_methods_supported",
+            json!(["client_secret_basic", "client_secret_post"]),
+        )
+        .with_url("revocation_endpoint", url)
+    }
+
+    /// Says which scopes there are, `scopes_supported`.
+    #[must_use]
+    pub fn scopes<'a>(self, scopes: impl IntoIterator<Item = &'a str>) -> Self {
+        let scopes: Vec<&str> = scopes.into_iter().collect();
+        self.with("scopes_supported", json!(scopes))
+    }
+
+    /// Says where people read about it, `service_documentation`.
+    ///
+    /// # Errors
+    /// If it is no absolute URL.
+    pub fn service_documentation(self, url: &str) -> Result<Self, ConfigError> {
+        self.with_url("service_documentation", url)
+    }
+
+    /// Sets for how long an answer may be kept (`Cache-Control: max-age`), in whole seconds. The default is an hour.
+    #[must_use]
+    pub fn max_age(mut self, time: Duration) -> Self {
+        self.max_age = time;
+        self
+    }
+}
+
+/// Whether it is an absolute URL of http or https, without a fragment.
+pub(super) fn absolute(url: &str) -> Result<(), ConfigError> {
+    let parsed = url.parse::<Uri>().ok();
+    let is_web = parsed.is_some_and(|uri| {
+        matches!(uri.scheme_str(), Some("http" | "https"))
+            && uri.host().is_some_and(|host| !host.is_empty())
+    });
+    if is_web && !url.contains('#') {
+        return Ok(());
+    }
+    Err(ConfigError::new(format!(
+        "{url:?} must be an absolute URL without a fragment, such as https://login.example.com/oauth/token"
+    )))
+}
+
+impl<B> Service<Request<B>> for ServeMetadata {
+    type Response = Response<ResponseBody>;
+    type Error = Infallible;
+    type Future = Ready<Result<Response<ResponseBody>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let document = Document {
+            media_type: "application/json",
+            max_age: self.max_age,
+            json: json!(*self.members).to_string(),
+        };
+        ready(Ok(document.answer(request.method(), request.headers())))
+    }
+}
+
+impl fmt::Debug for ServeMetadata {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ServeMetadata").field(&self.members).finish()
+    }
+}

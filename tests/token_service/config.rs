@@ -1,0 +1,124 @@
+//! What is configured wrongly is found when it is made, and the error names the mend.
+
+use std::time::Duration;
+
+use tower_bearer::token_service::{
+    AuthorizationServer, AuthorizationServerBuilder, Client, InMemoryClients, SecretHash,
+    SigningKeys,
+};
+
+use crate::lab::{self, AUDIENCE, ISSUER};
+
+fn builder() -> AuthorizationServerBuilder {
+    let client = Client::builder("svc")
+        .secret(lab::chosen())
+        .build()
+        .unwrap();
+    AuthorizationServer::builder()
+        .issuer(ISSUER)
+        .audience(AUDIENCE)
+        .signing_keys(SigningKeys::generate().unwrap())
+        .clients(InMemoryClients::new([client]).unwrap())
+        .peer(|_| None)
+}
+
+#[test]
+fn an_incomplete_or_impossible_server_is_not_built() {
+    builder().build().unwrap();
+    let second = Duration::from_secs(1);
+    let blank = AuthorizationServer::builder;
+    for (wrong, mend) in [
+        (blank(), "absolute URL"),
+        (blank().issuer("login.example.com"), "absolute URL"),
+        (blank().issuer("https://login.example.com#a"), "fragment"),
+        (blank().issuer("https://login.example.com/?a=b"), "query"),
+        (blank().issuer(ISSUER), "`audience`"),
+        (blank().issuer(ISSUER).audience(""), "`audience`"),
+        (blank().issuer(ISSUER).audience(AUDIENCE), "`signing_keys`"),
+        (
+            blank()
+                .issuer(ISSUER)
+                .audience(AUDIENCE)
+                .signing_keys(SigningKeys::generate().unwrap()),
+            "`clients`",
+        ),
+        (builder().access_token_lifetime(Duration::ZERO), "24 hours"),
+        (
+            builder().access_token_lifetime(lab::DAY + second),
+            "24 hours",
+        ),
+        (builder().refresh_token_lifetime(Duration::ZERO), "a year"),
+        (
+            builder().refresh_token_idle_lifetime(366 * lab::DAY),
+            "a year",
+        ),
+        (builder().refresh_token_grace(61 * second), "60 seconds"),
+        (builder().failures_a_minute(0, 1), "1 or more"),
+        (builder().body_timeout(Duration::ZERO), "`body_timeout`"),
+        (builder().store_timeout(61 * second), "`store_timeout`"),
+        (builder().realm("\n"), "realm"),
+    ] {
+        let error = wrong.build().unwrap_err().to_string();
+        assert!(error.contains(mend), "{error}");
+    }
+}
+
+/// Where it is not known from whom failures come, one peer would lock out all.
+#[test]
+fn peers_must_be_known_or_failures_unlimited() {
+    let client = Client::builder("svc")
+        .secret(lab::chosen())
+        .build()
+        .unwrap();
+    let builder = || {
+        AuthorizationServer::builder()
+            .issuer(ISSUER)
+            .audience(AUDIENCE)
+            .signing_keys(SigningKeys::generate().unwrap())
+            .clients(InMemoryClients::new([client.clone()]).unwrap())
+    };
+    let error = builder().build().unwrap_err().to_string();
+    assert!(
+        error.contains("`peer`") && error.contains("`unlimited_failures`"),
+        "{error}"
+    );
+    builder().unlimited_failures().build().unwrap();
+}
+
+#[test]
+fn a_client_that_makes_no_sense_is_not_built() {
+    let client = || Client::builder("svc").secret(lab::chosen());
+    client().build().unwrap();
+    let (_, generated) = SecretHash::generate().unwrap();
+    for (wrong, mend) in [
+        (Client::builder("svc"), "needs a secret"),
+        (
+            client().secret(generated.clone()).secret(generated),
+            "or two",
+        ),
+        (Client::builder("").secret(lab::chosen()), "visible ASCII"),
+        (
+            Client::builder("\u{fc}").secret(lab::chosen()),
+            "visible ASCII",
+        ),
+        (client().scope("read\u{fc}"), "scope"),
+        (client().scope("read  write"), "scope"),
+        (client().subject(""), "empty"),
+        (client().audience(""), "empty"),
+        (
+            client().access_token_lifetime(Duration::from_millis(10)),
+            "24 hours",
+        ),
+        (client().refresh_token_lifetime(Duration::ZERO), "a year"),
+    ] {
+        let error = wrong.build().unwrap_err().to_string();
+        assert!(error.contains(mend), "{error}");
+    }
+    let twice = [client().build().unwrap(), client().build().unwrap()];
+    assert!(
+        InMemoryClients::new(twice)
+            .unwrap_err()
+            .to_string()
+            .contains("twice")
+    );
+}

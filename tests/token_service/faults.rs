@@ -1,0 +1,195 @@
+//! Stores that cannot be reached: attacks.md 38.
+
+use std::{
+    future::pending,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::Duration,
+};
+
+use tower_bearer::{
+    BoxFuture, StoreError,
+    token_service::{
+        Client, ClientStore, InMemoryClients, InMemoryRefreshStore, RefreshFamily, RefreshStore,
+        Rotated, Rotation,
+    },
+};
+
+use crate::{
+    lab::{self, Lab, granted, post, text},
+    support::Answer,
+};
+
+const WELL: u8 = 0;
+const DOWN: u8 = 1;
+const HUNG: u8 = 2;
+/// The rotation is done, but its answer is lost.
+const DEAF: u8 = 3;
+
+/// A store with something wrong.
+#[derive(Clone)]
+struct Faulty<S> {
+    store: S,
+    state: Arc<AtomicU8>,
+}
+
+impl<S> Faulty<S> {
+    fn new(store: S) -> Self {
+        Self {
+            store,
+            state: Arc::default(),
+        }
+    }
+
+    fn set(&self, state: u8) {
+        self.state.store(state, Ordering::SeqCst);
+    }
+
+    fn answer<T: Send + 'static>(
+        &self,
+        answer: impl FnOnce(&S) -> BoxFuture<Result<T, StoreError>>,
+        writes: bool,
+    ) -> BoxFuture<Result<T, StoreError>> {
+        let down = || -> BoxFuture<Result<T, StoreError>> {
+            Box::pin(async { Err(StoreError::new("connection refused")) })
+        };
+        match self.state.load(Ordering::SeqCst) {
+            DOWN => down(),
+            HUNG => Box::pin(pending()),
+            DEAF if writes => {
+                let answer = answer(&self.store);
+                Box::pin(async move {
+                    answer.await?;
+                    Err(StoreError::new("connection reset"))
+                })
+            }
+            _ => answer(&self.store),
+        }
+    }
+}
+
+impl RefreshStore for Faulty<InMemoryRefreshStore> {
+    fn begin(&self, family: RefreshFamily) -> BoxFuture<Result<(), StoreError>> {
+        self.answer(|store| store.begin(family), true)
+    }
+    fn find(&self, id: &str) -> BoxFuture<Result<Option<RefreshFamily>, StoreError>> {
+        self.answer(|store| store.find(id), false)
+    }
+    fn rotate(&self, rotation: Rotation) -> BoxFuture<Result<Rotated, StoreError>> {
+        self.answer(|store| store.rotate(rotation), true)
+    }
+    fn end(&self, id: &str) -> BoxFuture<Result<bool, StoreError>> {
+        self.answer(|store| store.end(id), true)
+    }
+    fn of_client(&self, id: &str) -> BoxFuture<Result<Vec<RefreshFamily>, StoreError>> {
+        self.answer(|store| store.of_client(id), false)
+    }
+}
+
+impl ClientStore for Faulty<InMemoryClients> {
+    fn find(&self, id: &str) -> BoxFuture<Result<Option<Arc<Client>>, StoreError>> {
+        self.answer(|store| store.find(id), false)
+    }
+}
+
+#[track_caller]
+fn assert_unavailable(answer: &Answer) {
+    assert_eq!(answer.status, 503, "{}", answer.body);
+    assert_eq!(answer.header("retry-after"), Some("5"));
+    assert_eq!(answer.header("www-authenticate"), None);
+    assert_eq!(answer.member("title"), "Service Unavailable");
+    assert_eq!(answer.member("error"), "temporarily_unavailable");
+    assert!(answer.member("detail").contains("try again"));
+    assert!(answer.member("type").ends_with("/service-unavailable"));
+    assert!(!answer.body.contains("connection"), "{}", answer.body);
+}
+
+/// attacks.md 38: 503, and the token is good as before.
+#[tokio::test(start_paused = true)]
+async fn while_the_store_of_refresh_tokens_is_away_the_answer_is_503_and_nothing_is_lost() {
+    let clock = tower_bearer::ManualClock::new(lab::NOW);
+    let store = Faulty::new(InMemoryRefreshStore::with_clock(clock));
+    let lab = Lab::with(|builder| {
+        builder
+            .refresh_tokens(store.clone())
+            .store_timeout(Duration::from_secs(2))
+    });
+    let token = lab.refresh_token().await;
+    let credentials = [
+        ("grant_type", "client_credentials"),
+        ("client_id", "gen"),
+        ("client_secret", &*lab.secret),
+    ];
+    for state in [DOWN, HUNG] {
+        store.set(state);
+        let began = tokio::time::Instant::now();
+        assert_unavailable(&lab.refresh(&token).await);
+        assert!(began.elapsed() <= Duration::from_secs(2));
+        assert_unavailable(&post(lab.server.token_endpoint(), &credentials).await);
+        // Without a refresh token there is nothing to keep.
+        granted(post(lab.server.oauth_endpoint(), &credentials).await);
+    }
+    store.set(WELL);
+    granted(lab.refresh(&token).await);
+}
+
+/// attacks.md 38: the rotation took place, and nobody was told. By default the family then ends, as for any token
+/// that is presented twice; with a grace the client finds its successor.
+#[tokio::test]
+async fn a_rotation_whose_answer_was_lost_is_found_again_within_the_grace() {
+    for (grace, status) in [(0, 401), (30, 200)] {
+        let clock = tower_bearer::ManualClock::new(lab::NOW);
+        let store = Faulty::new(InMemoryRefreshStore::with_clock(clock));
+        let lab = Lab::with(|builder| {
+            builder
+                .refresh_tokens(store.clone())
+                .refresh_token_grace(Duration::from_secs(grace))
+        });
+        let token = lab.refresh_token().await;
+        store.set(DEAF);
+        assert_unavailable(&lab.refresh(&token).await);
+        store.set(WELL);
+        let answer = lab.refresh(&token).await;
+        assert_eq!(answer.status, status);
+        if status == 200 {
+            // One token is live, and it is this one.
+            let successor = text(&granted(answer), "refresh_token");
+            granted(lab.refresh(&successor).await);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_store_of_clients_is_away_nobody_is_refused_for_it() {
+    let lab = Lab::new();
+    let store = Faulty::new(lab.clients.clone());
+    let secret = lab.secret.clone();
+    let lab = Lab::with(|builder| {
+        builder
+            .clients(store.clone())
+            .failures_a_minute(1, 1)
+            .store_timeout(Duration::from_secs(2))
+    });
+    let pairs = [
+        ("grant_type", "client_credentials"),
+        ("client_id", "gen"),
+        ("client_secret", &*secret),
+    ];
+    let token = text(
+        &granted(post(lab.server.token_endpoint(), &pairs).await),
+        "refresh_token",
+    );
+    for state in [DOWN, HUNG] {
+        store.set(state);
+        for _ in 0..3 {
+            assert_unavailable(&post(lab.server.token_endpoint(), &pairs).await);
+            assert_unavailable(&post(lab.server.oauth_endpoint(), &pairs).await);
+            assert_unavailable(&lab.refresh(&token).await);
+        }
+    }
+    store.set(WELL);
+    granted(post(lab.server.token_endpoint(), &pairs).await);
+    granted(lab.refresh(&token).await);
+}

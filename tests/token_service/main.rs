@@ -1,0 +1,28 @@
+//! The token service, black-box: the two endpoints of the contract, the endpoint of RFC 6749, revocation, and
+//! lines 34 to 38 of attacks.md.
+
+#![cfg(all(
+    feature = "token-service",
+    any(feature = "aws-lc-rs", feature = "rust-crypto")
+))]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod clients;
+mod config;
+mod contract;
+mod faults;
+mod lab;
+mod published;
+mod refresh;
+mod requests;
+mod revocation;
+mod rfc6749;
+mod secrets;
