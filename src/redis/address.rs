@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use redis::{ConnectionInfo, IntoConnectionInfo, RedisError, cluster::ClusterClientBuilder};
+use redis::{
+    ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisError, cluster::ClusterClientBuilder,
+};
 
 use crate::error::ConfigError;
 
@@ -28,17 +30,27 @@ impl Address {
 }
 
 fn parse(url: &str) -> Result<ConnectionInfo, ConfigError> {
-    // With it, the client would use the crypto provider of the process, and whether there is one depends on
-    // the features of other crates. So it is refused even where those have turned it on.
     let scheme = url.split(':').next().unwrap_or_default();
-    if scheme.eq_ignore_ascii_case("rediss") || scheme.eq_ignore_ascii_case("valkeys") {
-        return Err(ConfigError::new(
-            "Redis over TLS is not supported: connect with redis:// to a proxy beside this process, such as \
-             stunnel, that speaks TLS to Redis",
-        ));
+    let of_tls = ["rediss", "valkeys"];
+    if of_tls.iter().any(|tls| scheme.eq_ignore_ascii_case(tls)) {
+        return Err(tls());
     }
-    url.into_connection_info()
-        .map_err(|error| of_no_use(&error))
+    let parsed = url.into_connection_info();
+    let server = parsed.map_err(|error| of_no_use(&error))?;
+    // The scheme may be written in more ways than one.
+    if let ConnectionAddr::TcpTls { .. } = server.addr() {
+        return Err(tls());
+    }
+    Ok(server)
+}
+
+/// The client would use the crypto provider of the process, and whether there is one depends on the features of
+/// other crates. So it is refused even where those have turned TLS on.
+fn tls() -> ConfigError {
+    ConfigError::new(
+        "Redis over TLS is not supported: connect with redis:// to a proxy beside this process, such as \
+         stunnel, that speaks TLS to Redis",
+    )
 }
 
 /// Words of the client, which hold nothing of the user or the password.

@@ -209,6 +209,7 @@ fn urls_that_are_none() {
         "redis://:hunter2@127.0.0.1/database",
         "rediss://:hunter2@127.0.0.1",
         "REDISS://:hunter2@127.0.0.1",
+        " redi\tss://:hunter2@127.0.0.1",
         "valkeys://:hunter2@127.0.0.1",
     ] {
         let error = RedisRefreshStore::new(url).unwrap_err().to_string();
