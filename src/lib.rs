@@ -70,6 +70,7 @@
 //! | `rust-crypto` | the same in pure Rust; with both on, aws-lc-rs is used |
 //! | `jwks` | `RemoteKeySet`: keys from the network, kept fresh; needs tokio |
 //! | `client` | an HTTPS client for them, by hyper and rustls, so that none has to be set |
+//! | `redis` | `RedisRevocation`, and with `token-service` `RedisRefreshStore`: what several processes share, in Redis; needs tokio |
 //! | `cache` | `Cached`: verdicts kept for as long as they hold |
 //! | `axum` | [`Claims`] as an axum extractor, [`Problem`] as a response |
 //! | `token-service` | `token_service`: endpoints that issue, refresh and revoke tokens, published keys; needs tokio |
@@ -114,6 +115,8 @@ mod layer;
 pub mod observability;
 mod observe;
 mod random;
+#[cfg(feature = "redis")]
+mod redis;
 mod reject;
 mod require;
 mod revocation;
@@ -147,6 +150,8 @@ pub use layer::BearerAuthLayer;
 pub use observability::describe_metrics;
 pub use reject::{Problem, ProblemJson, Reject, grpc_response, is_grpc};
 pub use require::{Require, RequireLayer};
+#[cfg(feature = "redis")]
+pub use revocation::RedisRevocation;
 pub use revocation::{InMemoryRevocation, Revocation, RevocationList, Revoked};
 pub use service::BearerAuth;
 pub use store::StoreError;

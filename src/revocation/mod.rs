@@ -12,8 +12,12 @@ use crate::{
 };
 
 mod memory;
+#[cfg(feature = "redis")]
+mod redis;
 
 pub use memory::InMemoryRevocation;
+#[cfg(feature = "redis")]
+pub use redis::RedisRevocation;
 
 /// Knows which tokens were revoked before their expiry: one by its `jti`, or all that a client or a subject had
 /// up to some time.

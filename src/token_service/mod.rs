@@ -28,6 +28,8 @@ pub use endpoint::{TokenFuture, TokenService};
 pub use grant::Grant;
 pub use keys::{ServeKeySet, SigningKey, SigningKeys};
 pub use metadata::ServeMetadata;
+#[cfg(feature = "redis")]
+pub use refresh::RedisRefreshStore;
 pub use refresh::{
     InMemoryRefreshStore, RefreshFamily, RefreshStore, Rotated, Rotation, Secret, TokenHash,
 };

@@ -1,6 +1,6 @@
 //! [`RefreshStore`]: where refresh tokens are kept, and the one rule by which they are rotated.
 //!
-//! What a token looks like is in `token`; the store in memory, in `memory`.
+//! What a token looks like is in `token`; the store in memory, in `memory`; the one in Redis, in `redis`.
 
 use std::fmt;
 
@@ -10,9 +10,13 @@ use super::grant::Grant;
 use crate::{clock::NumericDate, store::StoreError, verify::BoxFuture};
 
 mod memory;
+#[cfg(feature = "redis")]
+mod redis;
 pub(super) mod token;
 
 pub use memory::InMemoryRefreshStore;
+#[cfg(feature = "redis")]
+pub use redis::RedisRefreshStore;
 
 /// Where refresh tokens are kept: [`InMemoryRefreshStore`], `RedisRefreshStore` (feature `redis`), or one of
 /// your own.
