@@ -155,6 +155,11 @@ impl RemoteKeySet {
         self.0.demand(generation)
     }
 
+    /// What is to be said of a token that waited for a fetch to which there was no end.
+    pub(crate) fn no_answer() -> crate::AuthError {
+        Keeper::no_end()
+    }
+
     /// What is to be said of a token whose key did not come; `None` if the keys say no.
     pub(crate) fn refusal(&self) -> Option<crate::AuthError> {
         self.0.refusal()
