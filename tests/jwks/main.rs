@@ -33,7 +33,7 @@ mod withdrawal;
 
 use std::{
     future::pending,
-    sync::{Arc, Mutex},
+    sync::{Arc, LazyLock, Mutex},
     time::Duration,
 };
 
@@ -82,6 +82,16 @@ fn token_without_kid(signer: &Issuer) -> String {
     claims["iss"] = signer.issuer().into();
     let header = json!({ "alg": signer.algorithm().as_str() });
     signer.token_with_header(&header, &claims).unwrap()
+}
+
+/// A token of the issuer with any `kid`, by a key that nobody has: signed only in appearance, for it
+/// is not looked at, and to make many takes no time.
+fn token_of_kid(key_id: &str) -> String {
+    static SIGNED: LazyLock<String> = LazyLock::new(|| token(&signer("stranger")));
+    let (_, signed) = SIGNED.split_once('.').unwrap();
+    let header = json!({ "alg": "EdDSA", "kid": key_id }).to_string();
+    let header = base64_simd::URL_SAFE_NO_PAD.encode_to_string(header);
+    format!("{header}.{signed}")
 }
 
 /// The same token with another signature.
