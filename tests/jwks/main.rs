@@ -22,6 +22,7 @@ mod faults;
 mod freshness;
 mod handle;
 mod issuers;
+mod observed;
 mod odd_keys;
 mod outage;
 mod server;
