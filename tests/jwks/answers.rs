@@ -119,6 +119,11 @@ fn bad_answers(sink: &Server) -> Vec<(&'static str, Does, &'static str)> {
             "status",
         ),
         (
+            "50 MB that are only said to come",
+            Does::Hangs(head("200 OK", &[&length])),
+            "too_large",
+        ),
+        (
             "50 MB that say so",
             Does::Repeats(head("200 OK", &[&length]), vec![b' '; MEGABYTE], 50),
             "too_large",

@@ -249,11 +249,10 @@ fn who_waits_needs_no_runtime() {
     let signer = signer("a");
     let runtime = runtime();
     let _entered = runtime.enter();
-    let short = Duration::from_millis(100);
-    let give = Source::new(Does::GivesAfter(short, set(&[&signer])));
+    let give = Source::new(Does::GivesAfter(TIMEOUT / 5, set(&[&signer])));
     let hang = Source::new(Does::Hangs);
     for (source, expected) in [(give, Said::In), (hang, Said::Unavailable(1))] {
-        let verifier = verifier(source.keys().timeout(5 * short).build().unwrap());
+        let verifier = verifier(source.keys().timeout(TIMEOUT).build().unwrap());
         let token = token(&signer);
         let elsewhere = thread::spawn(move || {
             let verdict = verifier.verify(BearerToken::parse(&token).unwrap());
@@ -269,7 +268,7 @@ fn it_moves_to_another_runtime() {
     let (signer, new) = (signer("a"), signer("b"));
     let source = Source::of(&[&signer]);
     let first = runtime();
-    let verifier = first.block_on(async { warm_up(&source, &signer).await });
+    let verifier = first.block_on(warm_up(&source, &signer));
     drop(first);
     assert_eq!(at_once(&verifier, &token(&signer)), Said::In);
     // It cannot be known whether the issuer has such a key.
@@ -292,9 +291,47 @@ fn it_was_built_on_a_runtime_that_is_gone() {
     assert_eq!(said, Said::In);
 }
 
+/// It goes while somebody waits: an outage, and not the word of an issuer who has no such key.
+#[test]
+fn the_runtime_goes_while_a_key_is_waited_for() {
+    let signer = signer("a");
+    let source = Source::of(&[&signer]);
+    let first = runtime();
+    let verifier = first.block_on(warm_up(&source, &signer));
+    source.now(Does::Hangs);
+    let unknown = token(&super::signer("b"));
+    let waiting = waits(&verifier, &unknown);
+    let elsewhere = thread::spawn(move || Said::of(block_on(waiting)));
+    while source.count() < 2 {
+        thread::yield_now();
+    }
+    drop(first);
+    let said = elsewhere.join().unwrap();
+    assert!(said.is_unavailable(), "{said:?}");
+    assert_eq!(at_once(&verifier, &token(&signer)), Said::In);
+}
+
+/// It is there, but nobody runs it: who waits does so no longer than a fetch may take.
+#[test]
+fn the_runtime_stands_still_while_a_key_is_waited_for() {
+    let signer = signer("a");
+    let source = Source::of(&[&signer]);
+    let mut first = tokio::runtime::Builder::new_current_thread();
+    let first = first.enable_all().build().unwrap();
+    let verifier = first.block_on(warm_up(&source, &signer));
+    let unknown = token(&super::signer("b"));
+    let said = runtime().block_on(ask(&verifier, &unknown));
+    assert!(said.is_unavailable(), "{said:?}");
+    assert_eq!(source.count(), 1);
+    assert_eq!(at_once(&verifier, &token(&signer)), Said::In);
+}
+
+/// For tests by the clock of the system.
+const TIMEOUT: Duration = Duration::from_millis(500);
+
 async fn warm_up(source: &Source, signer: &Issuer) -> JwtVerifier {
-    let keys = source.keys().cooldown(Duration::ZERO).build().unwrap();
-    let verifier = verifier(keys);
+    let keys = source.keys().cooldown(Duration::ZERO).timeout(TIMEOUT);
+    let verifier = verifier(keys.build().unwrap());
     assert_eq!(ask(&verifier, &token(signer)).await, Said::In);
     verifier
 }

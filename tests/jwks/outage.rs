@@ -163,7 +163,7 @@ async fn attack_31_what_needs_no_key_to_refuse_is_401_all_the_same() {
 /// The last good keys are used for so long, and no longer.
 #[tokio::test(start_paused = true)]
 async fn attack_31_stale_keys_are_used_up_to_the_maximum() {
-    for (fresh, stale) in [(600, 3600), (100, 50), (100, 0), (60, 7200)] {
+    for (fresh, stale) in [(600, 3600), (600, 3500), (100, 50), (100, 0), (60, 7200)] {
         let signer = signer("a");
         let source = Source::of(&[&signer]);
         let keys = source.keys().fresh_for(Duration::from_secs(fresh));
@@ -184,10 +184,11 @@ async fn attack_31_stale_keys_are_used_up_to_the_maximum() {
 
         pass(Duration::from_millis(2)).await;
         for token in [&one, &none] {
-            let said = ask(&verifier, token).await;
-            assert!(said.is_unavailable(), "{fresh} {stale}: {said:?}");
-            let said = ask(&cached, token).await;
-            assert!(said.is_unavailable(), "{fresh} {stale}: {said:?}, cached");
+            for said in [ask(&verifier, token).await, ask(&cached, token).await] {
+                // However far the back-off of one that has keys had come.
+                let soon = matches!(said, Said::Unavailable(1..=30));
+                assert!(soon, "{fresh} {stale}: {said:?}");
+            }
         }
         let status = health.status();
         assert!(!status.is_ready() && status.age.is_none());
