@@ -9,7 +9,7 @@ use super::{
 };
 
 /// Short, for what never comes.
-const SHORT: Duration = Duration::from_millis(400);
+const SHORT: Duration = Duration::from_secs(1);
 
 /// All the ways not to come to an end.
 fn endless(keys: &str) -> Vec<(&'static str, Does)> {
@@ -34,35 +34,39 @@ fn endless(keys: &str) -> Vec<(&'static str, Does)> {
 #[tokio::test]
 async fn attack_30_a_server_that_hangs() {
     let (known, unknown) = (signer("a"), signer("b"));
-    for (of, does) in endless(&set(&[&known, &unknown])) {
-        let server = Server::new(Does::answers(&set(&[&known]))).await;
-        let keys = server.keys().timeout(SHORT).cooldown(Duration::ZERO);
-        let keys = keys.build().unwrap();
-        let verifier = verifier(keys.clone());
-        // The first fetch may take its time on a busy machine.
-        while keys.ready().await.is_err() {}
-        server.now(does);
+    let good = Does::answers(&set(&[&known]));
+    let cases = endless(&set(&[&known, &unknown]));
+    let (known, unknown) = (&*token(&known), &*token(&unknown));
+    let run = |(of, does)| {
+        let good = good.clone();
+        async move {
+            let server = Server::new(good).await;
+            let keys = server.keys().timeout(SHORT).cooldown(Duration::ZERO);
+            let keys = keys.build().unwrap();
+            let verifier = verifier(keys.clone());
+            // The first fetch may take its time on a busy machine.
+            while keys.ready().await.is_err() {}
+            server.now(does);
 
-        let before = server.connections().begun;
-        let begun = std::time::Instant::now();
-        let many = (0..50).map(|_| waits(&verifier, &token(&unknown)));
-        let many: Vec<_> = many.collect();
-        server.until(|connections| connections.asked > before).await;
-        assert_eq!(at_once(&verifier, &token(&known)), Said::In, "{of}");
-        for verdict in join_all(many).await {
-            let said = Said::of(verdict);
-            assert!(said.is_unavailable(), "{of}: {said:?}");
+            let before = server.connections().begun;
+            let begun = std::time::Instant::now();
+            let many: Vec<_> = (0..50).map(|_| waits(&verifier, unknown)).collect();
+            server.until(|seen| seen.asked > before).await;
+            assert_eq!(at_once(&verifier, known), Said::In, "{of}");
+            for verdict in join_all(many).await {
+                let said = Said::of(verdict);
+                assert!(said.is_unavailable(), "{of}: {said:?}");
+            }
+            assert!(begun.elapsed() >= SHORT, "{of}");
+            let error = keys.health().status().last_error.expect(of);
+            assert_eq!(error.reason(), "timeout", "{of}: {error}");
+            assert_eq!(server.connections().begun, before + 1, "{of}");
+            // The connection is not left open.
+            server.until(|seen| seen.ended == before + 1).await;
+            assert_eq!(at_once(&verifier, known), Said::In, "{of}");
         }
-        assert!(begun.elapsed() >= SHORT, "{of}");
-        let error = keys.health().status().last_error.expect(of);
-        assert_eq!(error.reason(), "timeout", "{of}: {error}");
-        assert_eq!(server.connections().begun, before + 1, "{of}");
-        // The connection is not left open.
-        server
-            .until(|connections| connections.ended == before + 1)
-            .await;
-        assert_eq!(at_once(&verifier, &token(&known)), Said::In, "{of}");
-    }
+    };
+    join_all(cases.into_iter().map(run)).await;
 }
 
 /// The client that began to wait is gone; the fetch is not.
@@ -88,7 +92,7 @@ async fn attack_31_a_server_that_comes_back() {
     drop(first);
     let verifier = verifier(keys.clone());
     let said = ask(&verifier, &token(&signer)).await;
-    assert_eq!(said, Said::Unavailable(1));
+    assert!(said.is_unavailable(), "{said:?}");
     let error = keys.health().status().last_error.unwrap();
     assert_eq!(error.reason(), "connection", "{error}");
 

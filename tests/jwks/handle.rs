@@ -249,10 +249,12 @@ fn who_waits_needs_no_runtime() {
     let signer = signer("a");
     let runtime = runtime();
     let _entered = runtime.enter();
-    let give = Source::new(Does::GivesAfter(TIMEOUT / 5, set(&[&signer])));
+    let give = Source::new(Does::GivesAfter(SHORT / 5, set(&[&signer])));
     let hang = Source::new(Does::Hangs);
-    for (source, expected) in [(give, Said::In), (hang, Said::Unavailable(1))] {
-        let verifier = verifier(source.keys().timeout(TIMEOUT).build().unwrap());
+    for (source, timeout, expected) in
+        [(give, AMPLE, Said::In), (hang, SHORT, Said::Unavailable(1))]
+    {
+        let verifier = verifier(source.keys().timeout(timeout).build().unwrap());
         let token = token(&signer);
         let elsewhere = thread::spawn(move || {
             let verdict = verifier.verify(BearerToken::parse(&token).unwrap());
@@ -268,7 +270,7 @@ fn it_moves_to_another_runtime() {
     let (signer, new) = (signer("a"), signer("b"));
     let source = Source::of(&[&signer]);
     let first = runtime();
-    let verifier = first.block_on(warm_up(&source, &signer));
+    let verifier = first.block_on(warm_up(&source, &signer, AMPLE));
     drop(first);
     assert_eq!(at_once(&verifier, &token(&signer)), Said::In);
     // It cannot be known whether the issuer has such a key.
@@ -297,7 +299,7 @@ fn the_runtime_goes_while_a_key_is_waited_for() {
     let signer = signer("a");
     let source = Source::of(&[&signer]);
     let first = runtime();
-    let verifier = first.block_on(warm_up(&source, &signer));
+    let verifier = first.block_on(warm_up(&source, &signer, AMPLE));
     source.now(Does::Hangs);
     let unknown = token(&super::signer("b"));
     let waiting = waits(&verifier, &unknown);
@@ -318,7 +320,7 @@ fn the_runtime_stands_still_while_a_key_is_waited_for() {
     let source = Source::of(&[&signer]);
     let mut first = tokio::runtime::Builder::new_current_thread();
     let first = first.enable_all().build().unwrap();
-    let verifier = first.block_on(warm_up(&source, &signer));
+    let verifier = first.block_on(warm_up(&source, &signer, SHORT));
     let unknown = token(&super::signer("b"));
     let said = runtime().block_on(ask(&verifier, &unknown));
     assert!(said.is_unavailable(), "{said:?}");
@@ -326,11 +328,12 @@ fn the_runtime_stands_still_while_a_key_is_waited_for() {
     assert_eq!(at_once(&verifier, &token(&signer)), Said::In);
 }
 
-/// For tests by the clock of the system.
-const TIMEOUT: Duration = Duration::from_millis(500);
+/// For tests by the clock of the system: what comes, and what does not.
+const AMPLE: Duration = Duration::from_secs(30);
+const SHORT: Duration = Duration::from_millis(500);
 
-async fn warm_up(source: &Source, signer: &Issuer) -> JwtVerifier {
-    let keys = source.keys().cooldown(Duration::ZERO).timeout(TIMEOUT);
+async fn warm_up(source: &Source, signer: &Issuer, timeout: Duration) -> JwtVerifier {
+    let keys = source.keys().cooldown(Duration::ZERO).timeout(timeout);
     let verifier = verifier(keys.build().unwrap());
     assert_eq!(ask(&verifier, &token(signer)).await, Said::In);
     verifier
