@@ -17,6 +17,7 @@ mod algorithm;
 mod cached;
 mod claims;
 mod form;
+mod issuers;
 mod keys;
 mod profile;
 
