@@ -1,4 +1,4 @@
-//! `Cached`: attacks 25 to 28, look-ups in flight, bounds and counts.
+//! `Cached`: attacks.md 25 to 28, look-ups in flight, bounds and counts.
 #![cfg(feature = "cache")]
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! Attacks 17 and 26 where several issuers are trusted: each has its own keys and rules, and who is
+//! attacks.md 17 and 26 where several issuers are trusted: each has its own keys and rules, and who is
 //! trusted no longer takes along what is kept of them.
 
 use serde_json::json;
