@@ -90,7 +90,8 @@ fn verifiers() {
     fn is_verifier<V: Verifier<Claims = u32>>(_: &V) {}
     is_verifier(&object);
     is_verifier(&Arc::new(Arc::clone(&object)));
-    let _: BoxFuture<()> = Box::pin(async {});
+    let boxed: BoxFuture<Verdict<u32>> = Box::pin(async { Ok(Claims::new(3)) });
+    is_future(boxed);
 }
 
 /// Readiness is told from lateness through a shared verifier, and each comes to its verdict.
@@ -224,6 +225,7 @@ fn answer<V: Verifier>(
 #[test]
 fn the_layer() {
     type L = BearerAuthLayer<Own>;
+    type Predicate = fn(&Parts) -> bool;
     let _: fn(Own) -> L = L::new;
     let _: fn(L, &str) -> Result<L, ConfigError> = L::realm;
     let _: fn(L, &str) -> Result<L, ConfigError> = L::advertise_scope;
@@ -231,7 +233,7 @@ fn the_layer() {
     let _: fn(L, Plain) -> L = L::reject;
     let _: fn(L) -> L = L::optional;
     let _: fn(L) -> L = L::remove_token;
-    let _: fn(L, fn(&Parts) -> bool) -> L = L::exempt;
+    let _: fn(L, Predicate) -> L = L::exempt;
     let _: fn(L, TokenSource) -> L = L::token_source;
     let _: fn(L, RequireScopes) -> L = L::check;
     let _: fn(&L, RequireScopes) -> RequireLayer<u32> = L::require;
