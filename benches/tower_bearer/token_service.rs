@@ -11,7 +11,7 @@ use futures_util::FutureExt;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use serde_json::Value;
-use tower::{Layer, Service, ServiceExt, service_fn};
+use tower::{Layer, ServiceExt, service_fn};
 use tower_bearer::{
     Algorithm, BearerAuthLayer, BearerToken, Claims, InMemoryRevocation, NumericDate, Revocation,
     RevocationList,
@@ -118,8 +118,7 @@ async fn post(service: TokenService, form: &str) -> Bytes {
         .header("content-type", "application/x-www-form-urlencoded")
         .body(Full::from(form.to_owned()))
         .unwrap();
-    let mut service = service;
-    let response = service.ready().await.unwrap().call(request).await.unwrap();
+    let response = service.oneshot(request).await.unwrap();
     assert_eq!(response.status(), 200);
     response.into_body().collect().await.unwrap().to_bytes()
 }
