@@ -24,6 +24,7 @@ use tower_bearer::{
 
 use crate::{group, inner, measure, request};
 
+#[allow(clippy::print_stdout)]
 pub(super) fn bench(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
