@@ -190,7 +190,9 @@ mod tests {
         (0..100)
             .take_while(|_| {
                 let may = limit.check(attempt).is_ok();
-                limit.failed(attempt);
+                if may {
+                    limit.failed(attempt);
+                }
                 may
             })
             .count()
