@@ -258,8 +258,9 @@ impl RemoteKeySetBuilder {
         self
     }
 
-    /// The key set. Nothing is fetched yet. Built within a tokio runtime it fetches on that; otherwise on
-    /// the one from which it is first asked for.
+    /// The key set. Nothing is fetched yet. Built within a tokio runtime it fetches on that; otherwise, or
+    /// when that is gone, on the one from which it is asked for. The runtime must have its timers enabled,
+    /// as those of `#[tokio::main]` have, and its I/O for the client of the feature `client`.
     ///
     /// # Errors
     /// If the URL is none, is not https, has user information or a fragment; if there is no client; if a
