@@ -1,12 +1,16 @@
 """Runs the examples as the README says and talks to them as clients do: curl, requests, httpx over
 HTTP/1.1 and HTTP/2. Everything stays on 127.0.0.1."""
+import concurrent.futures
 import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import threading
+import time
 
 import httpx
 import requests
@@ -23,8 +27,8 @@ def check(name, ok, detail=""):
 class Example:
     """An example that listens on a port of its own choice; its output up to that is kept."""
 
-    def __init__(self, name, last_line):
-        environment = dict(os.environ, ADDR="127.0.0.1:0")
+    def __init__(self, name, last_line, **variables):
+        environment = dict(os.environ, ADDR="127.0.0.1:0", **variables)
         self.process = subprocess.Popen(
             ["cargo", "run", "--locked", "--quiet", "--features", "full", "--example", name],
             stdout=subprocess.PIPE, text=True, env=environment)
@@ -77,7 +81,7 @@ def paste(example):
 
 
 def axum():
-    with Example("axum", r"^curl .*traceparent") as example:
+    with Example("axum", r"^ready$") as example:
         paste(example)
         token = re.search(r"^TOKEN=(\S+)$", example.output, re.M).group(1)
 
@@ -117,7 +121,7 @@ def axum():
             check(f"{name}: POST refused", response.status_code == 401, response.status_code)
             response = client.get(url, headers=good)
             check(f"{name}: 200 on the same connection",
-                  response.status_code == 200 and response.json()["subject"] == "alice", response.text)
+                  response.status_code == 200 and response.json()["subject"] == "svc", response.text)
             response = client.get(example.url + "/api/v2/admin", headers=good)
             check(f"{name}: 403 names the scope",
                   response.status_code == 403 and 'scope="admin"' in response.headers["www-authenticate"],
@@ -125,6 +129,70 @@ def axum():
 
 
             client.close()
+
+
+class Redis:
+    """A Redis server on a free port, that keeps what it has answered."""
+
+    def __enter__(self):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = str(free.getsockname()[1])
+        self.directory = tempfile.TemporaryDirectory()
+        self.process = subprocess.Popen(
+            ["redis-server", "--bind", "127.0.0.1", "--port", port, "--dir", self.directory.name,
+             "--save", "", "--appendonly", "yes", "--appendfsync", "always"], stdout=subprocess.DEVNULL)
+        for _ in range(1000):
+            ping = subprocess.run(["redis-cli", "-p", port, "ping"], capture_output=True, text=True)
+            if ping.stdout.strip() == "PONG":
+                break
+            time.sleep(0.01)
+        self.url = "redis://127.0.0.1:" + port
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        self.directory.cleanup()
+
+
+def two_on_one_redis():
+    """Two processes that issue for the same issuer: each accepts what the other has issued, of a hundred
+    refreshes of one token at both one succeeds, and what one revokes the other refuses."""
+    with Redis() as redis, tempfile.TemporaryDirectory() as directory:
+        key = os.path.join(directory, "signing-key.pem")
+        subprocess.run(["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256",
+                        "-out", key], check=True)
+        variables = dict(REDIS_URL=redis.url, SIGNING_KEY=key, ISSUER="https://login.example.com")
+        with Example("axum", r"^ready$", **variables) as one, Example("axum", r"^ready$", **variables) as other:
+            client = {"grant_type": "client_credentials", "client_id": "svc", "client_secret": "svc-secret"}
+            for _ in range(3):
+                tokens = requests.post(one.url + "/api/v2/auth/token", json=client).json()
+
+                def refresh(url):
+                    return requests.post(url + "/api/v2/auth/refresh",
+                                         json={"refresh_token": tokens["refresh_token"]}).status_code
+
+                with concurrent.futures.ThreadPoolExecutor(20) as pool:
+                    statuses = list(pool.map(refresh, [one.url, other.url] * 50))
+                check("of a hundred refreshes at two processes one succeeds",
+                      sorted(statuses) == [200] + [401] * 99, statuses)
+            good = {"authorization": "Bearer " + tokens["access_token"]}
+            answer = requests.get(other.url + "/api/v2/elements", headers=good)
+            check("one accepts what the other has issued", answer.status_code == 200, answer.text)
+            answer = requests.post(one.url + "/oauth/revoke", auth=("svc", "svc-secret"),
+                                   data={"token": tokens["access_token"]})
+            check("one revokes it", answer.status_code == 200, answer.text)
+            answer = requests.get(one.url + "/api/v2/elements", headers=good)
+            check("and refuses it at once", answer.status_code == 401
+                  and answer.json()["type"].endswith("/token-revoked"), answer.text)
+            for _ in range(200):
+                answer = requests.get(other.url + "/api/v2/elements", headers=good)
+                if answer.status_code != 200:
+                    break
+                time.sleep(0.1)
+            check("the other does so before long", answer.status_code == 401
+                  and answer.json()["type"].endswith("/token-revoked"), answer.text)
 
 
 def others():
@@ -146,6 +214,7 @@ def others():
 
 def main():
     axum()
+    two_on_one_redis()
     others()
     print(f"\n{failures} failed")
     sys.exit(failures > 0)

@@ -45,10 +45,10 @@ use tokio::{net::TcpListener, signal};
 use tower::ServiceExt;
 use tower_bearer::{
     Algorithm, BearerAuthLayer, Cached, Claims, InMemoryRevocation, JwtVerifier, ProblemJson,
-    RemoteKeySet, RequireScopes, Revocation, RevocationList,
+    RedisRevocation, RemoteKeySet, RequireScopes, Revocation, RevocationList,
     token_service::{
-        AuthorizationServer, Client, InMemoryClients, SecretHash, SigningKey, SigningKeys,
-        TokenService,
+        AuthorizationServer, Client, InMemoryClients, RedisRefreshStore, SecretHash, SigningKey,
+        SigningKeys, TokenService,
     },
 };
 use tower_http::{
@@ -85,7 +85,10 @@ async fn main() -> Result<(), AnyError> {
         Ok(file) => SigningKeys::new(SigningKey::from_pem(Algorithm::ES256, fs::read(file)?)?),
         Err(_) => SigningKeys::generate()?,
     };
-    let revocation: Arc<dyn Revocation> = Arc::new(InMemoryRevocation::new());
+    let revocation: Arc<dyn Revocation> = match env::var("REDIS_URL") {
+        Ok(redis) => Arc::new(RedisRevocation::new(&redis)?),
+        Err(_) => Arc::new(InMemoryRevocation::new()),
+    };
     let problems = ProblemJson::new()
         .type_base("https://docs.example.com/docs/errors/")?
         // A router below is nested, which takes the prefix off the path that the layer sees.
@@ -172,6 +175,10 @@ fn authorization_server(
         })
         // More than a service on the open network should allow, for whoever tries things out.
         .failures_a_minute(60, 120);
+    let server = match env::var("REDIS_URL") {
+        Ok(redis) => server.refresh_tokens(RedisRefreshStore::new(&redis)?),
+        Err(_) => server,
+    };
     Ok(server.build()?)
 }
 

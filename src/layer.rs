@@ -155,6 +155,8 @@ impl<V: Verifier> BearerAuthLayer<V> {
 
     /// Takes the token out of the request before the service sees it: out of the header, the cookie,
     /// the query or the WebSocket subprotocols. For services that pass requests on to others.
+    ///
+    /// What somebody further out has made a copy of, such as the `OriginalUri` of axum, still holds it.
     #[must_use]
     pub fn remove_token(mut self) -> Self {
         self.auth.remove_token = true;

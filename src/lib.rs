@@ -47,6 +47,7 @@
 //!   in the same voice.
 //! * Where the token is: the `Authorization` header, and each [`TokenSource`] that is asked for.
 //! * What logs and metrics are told: [`observability`].
+//! * Who issues tokens: `token_service` (feature `token-service`). What was revoked: [`RevocationList`].
 //! * What goes by without a token: [`BearerAuthLayer::optional`] and [`exempt`].
 //!
 //! # How a token is decided on
@@ -72,6 +73,8 @@
 //! | `redis` | `RedisRevocation`, and with `token-service` `RedisRefreshStore`: what several processes share, in Redis; needs tokio |
 //! | `cache` | `Cached`: verdicts kept for as long as they hold |
 //! | `axum` | [`Claims`] as an axum extractor, [`Problem`] as a response |
+//! | `token-service` | `token_service`: endpoints that issue, refresh and revoke tokens, published keys; needs tokio |
+//! | `redis` | refresh tokens and revocations in Redis |
 //! | `tracing` | an event for each refusal, and what happens to keys from the network, see [`observability`] |
 //! | `metrics` | counts and times, see [`observability`] |
 //! | `testing` | an issuer to test against |
@@ -173,7 +176,7 @@ pub use verify::{StaticTokens, StaticTokensBuilder};
     doctest,
     feature = "axum",
     feature = "client",
-    feature = "jwt",
+    feature = "token-service",
     any(feature = "aws-lc-rs", feature = "rust-crypto")
 ))]
 #[doc = include_str!("../README.md")]

@@ -121,14 +121,22 @@ fn is_b64token(bytes: &[u8]) -> bool {
     };
     // Without a branch in the loop, so that the compiler can make it look at many bytes at a time.
     body.iter()
-        .fold(true, |good, byte| good & is_b64token_byte(*byte))
+        .fold(0, |strange, byte| strange | strangeness(*byte))
+        == 0
 }
 
-const fn is_b64token_byte(byte: u8) -> bool {
-    let letter = (byte | 0x20).wrapping_sub(b'a') < 26;
+/// How far a byte is from the nearest that may be part of a token: 0 if it is one itself. Processors
+/// compute that for many bytes at a time in fewer steps than a yes or no.
+const fn strangeness(byte: u8) -> u8 {
+    let letter = (byte | 0x20).wrapping_sub(b'a').saturating_sub(25);
     // `-`, `.`, `/` and the digits stand side by side.
-    let digit = byte.wrapping_sub(b'-') <= b'9' - b'-';
-    letter | digit | (byte == b'_') | (byte == b'~') | (byte == b'+')
+    let digit = byte.wrapping_sub(b'-').saturating_sub(b'9' - b'-');
+    let others = min(byte ^ b'_', min(byte ^ b'~', byte ^ b'+'));
+    min(min(letter, digit), others)
+}
+
+const fn min(one: u8, other: u8) -> u8 {
+    if one < other { one } else { other }
 }
 
 #[cfg(test)]
@@ -139,7 +147,7 @@ mod tests {
     fn every_byte_is_judged_as_rfc_6750_section_2_1_says() {
         for byte in 0..=u8::MAX {
             let expected = byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
-            assert_eq!(is_b64token_byte(byte), expected, "{byte:#x}");
+            assert_eq!(strangeness(byte) == 0, expected, "{byte:#x}");
         }
     }
 

@@ -14,7 +14,7 @@
     clippy::indexing_slicing
 )]
 
-use std::convert::Infallible;
+use std::{convert::Infallible, sync::Arc};
 
 use allocation_counter::{AllocationInfo, measure};
 use bytes::Bytes;
@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 use tower::{Layer, Service, service_fn};
 use tower_bearer::{
     Algorithm, BearerAuthLayer, BearerToken, Claims, JwtVerifier, JwtVerifierBuilder, ManualClock,
-    NumericDate, TokenSource, Verifier, testing::Issuer, verify_fn,
+    NumericDate, RouteByShape, TokenSource, Verifier, testing::Issuer, verify_fn,
 };
 
 const ISSUER: &str = "https://login.example.com";
@@ -93,6 +93,45 @@ fn a_token_let_in_costs_the_insert_alone() {
         "the layer allocates beside the insert"
     );
     assert_eq!(bare.count_total, 3, "an insert into empty extensions");
+}
+
+/// A verdict that is there at once stays unboxed through whatever stands around the verifier.
+#[test]
+fn wrappers_cost_nothing() {
+    fn verifier(claims: &Claims) -> impl Verifier<Claims = (), Future: Send> + Send + Sync + use<> {
+        let claims = claims.clone();
+        verify_fn(move |_: BearerToken<'_>| Ok(claims.clone()))
+    }
+    let (_, claims) = shared_claims();
+    let bare = bare_insert(&claims).count_total;
+    let (jwt, opaque) = ("eyJ.x.y", "t");
+    let both = RouteByShape::new(verifier(&claims), verifier(&claims));
+    for (name, wrapped, token) in [
+        ("shared", verifier(&claims).shared(), opaque),
+        ("twice", verifier(&claims).shared().shared(), opaque),
+        ("arc", Arc::new(verifier(&claims)).shared(), opaque),
+        ("route", both.shared(), jwt),
+        (
+            "route",
+            RouteByShape::new(verifier(&claims), verifier(&claims)).shared(),
+            opaque,
+        ),
+    ] {
+        let layer = BearerAuthLayer::new(wrapped);
+        let through = allocations(&layer, &request(Some(token)), StatusCode::OK);
+        assert_eq!(through.count_total, bare, "{name}");
+    }
+    // Claims of another type are new ones, with a copy of the texts, for others hold these too.
+    let mapped = BearerAuthLayer::new(verifier(&claims).map_claims(|()| 7_u8));
+    let through = allocations(&mapped, &request(Some("t")), StatusCode::OK);
+    assert_eq!(through.count_total, bare + 2, "mapped");
+    #[cfg(feature = "cache")]
+    {
+        let cached = tower_bearer::Cached::new(verifier(&claims)).shared();
+        let layer = BearerAuthLayer::new(cached);
+        let through = allocations(&layer, &request(Some("t")), StatusCode::OK);
+        assert_eq!(through.count_total, bare, "cached");
+    }
 }
 
 #[test]
@@ -214,9 +253,9 @@ fn a_jwt_refused() {
     let (_, signature) = expired.rsplit_once('.').unwrap();
     let forged = format!("{message}.{signature}");
     let no_header = "Zm9v.Zm9v.Zm9v".to_owned();
-    // The decoded payload comes on top of what other refusals cost.
+    // The decoded payload comes on top of what other refusals cost; and that it is not read to its end.
     for (name, token, count) in [
-        ("expired", expired, 7),
+        ("expired", expired, 8),
         ("forged", forged, 7),
         ("no header", no_header, 6),
     ] {

@@ -1,4 +1,4 @@
-//! `Cached`: attacks 25 to 28, look-ups in flight, bounds and counts.
+//! `Cached`: attacks.md 25 to 28, look-ups in flight, bounds and counts.
 #![cfg(feature = "cache")]
 #![allow(
     clippy::unwrap_used,
@@ -208,6 +208,38 @@ fn attack_28_a_million_bad_tokens_leave_no_trace() {
         verify(&cached, &format!("good-{n}")).unwrap();
     }
     assert_eq!(cached.stats().hits, hits + 100);
+}
+
+/// Nor where each takes its time, and many of them are on their way at once.
+#[tokio::test]
+async fn attack_28_bad_tokens_that_take_time_leave_no_trace() {
+    let verifier = verify_async_fn(|token: OwnedToken| async move {
+        tokio::task::yield_now().await;
+        match token.as_str().starts_with("good") {
+            true => Ok(Claims::new(())),
+            false => Err(AuthError::invalid_token("bad")),
+        }
+    });
+    let cached = Cached::new(verifier);
+    assert!(begin(&cached, "good").await.is_ok());
+    let before = (cached.stats().entries, cached.stats().bytes);
+    let flood = async |from: usize| {
+        for batch in from..from + 500 {
+            let tokens = (0..100).map(|n| format!("{:0>300}", batch * 100 + n));
+            let verdicts = tokens.map(|token| begin(&cached, &token));
+            for verdict in join_all(verdicts).await {
+                assert!(verdict.is_err());
+            }
+        }
+    };
+    // What is made once is made by the first.
+    flood(0).await;
+    let resident_before = resident_bytes();
+    flood(500).await;
+    assert_eq!((cached.stats().entries, cached.stats().bytes), before);
+    let grown = resident_bytes().saturating_sub(resident_before);
+    assert!(grown < 8 * 1024 * 1024, "{grown} bytes");
+    assert!(verify(&cached, "good").is_ok());
 }
 
 /// The memory that the process has, where it is told.

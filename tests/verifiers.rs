@@ -1,12 +1,16 @@
 //! Verifiers and their adapters: closures, shared ones, mapped claims, and the lives of verdicts.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::{future::IntoFuture, sync::Arc};
+use std::{
+    future::IntoFuture,
+    sync::Arc,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use futures_util::FutureExt;
 use tower_bearer::{
-    AuthError, BearerToken, Claims, Epoch, NumericDate, OwnedToken, SharedVerifier, Verification,
-    Verifier, verify_async_fn, verify_fn,
+    AuthError, BearerToken, Claims, Clock, Epoch, ManualClock, NumericDate, OwnedToken,
+    SharedVerifier, SystemClock, Verification, Verifier, verify_async_fn, verify_fn,
 };
 
 fn token(text: &str) -> BearerToken<'_> {
@@ -143,6 +147,36 @@ fn a_mapping_may_refuse() {
     assert_eq!(verdict(&even, "abc").0.unwrap_err().reason(), "odd");
     // What was refused before is refused as before.
     assert_eq!(verdict(&even, "bad").0.unwrap_err().reason(), "bad");
+}
+
+/// No date lies before 1970 or after 9999, and no arithmetic leads there.
+#[test]
+fn dates() {
+    let (date, seconds) = (NumericDate::from_secs, Duration::from_secs);
+    assert_eq!(NumericDate::MAX.as_secs(), 253_402_300_799);
+    for late in [253_402_300_799, 253_402_300_800, u64::MAX] {
+        assert_eq!(date(late), NumericDate::MAX);
+    }
+    assert_eq!(
+        NumericDate::MAX.saturating_add(seconds(1)),
+        NumericDate::MAX
+    );
+    assert_eq!(date(1).saturating_add(Duration::MAX), NumericDate::MAX);
+    assert_eq!(
+        date(1).saturating_add(Duration::from_millis(1_999)),
+        date(2)
+    );
+    assert_eq!(date(1).saturating_sub(seconds(2)), date(0));
+    assert_eq!(NumericDate::from(UNIX_EPOCH + seconds(7)), date(7));
+    // With a clock so wrong, tokens are to expire and not to live.
+    assert_eq!(NumericDate::from(UNIX_EPOCH - seconds(1)), NumericDate::MAX);
+    let clock = ManualClock::new(date(10));
+    let shared = clock.clone();
+    clock.advance(seconds(5));
+    assert_eq!(Arc::new(shared.clone()).now(), date(15));
+    clock.set(date(3));
+    assert_eq!(shared.now(), date(3));
+    assert!(SystemClock.now() > date(1_700_000_000) && SystemClock.now() < NumericDate::MAX);
 }
 
 /// `exp` is the end unless another is named.

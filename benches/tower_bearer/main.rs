@@ -1,5 +1,5 @@
-//! What a request costs: behind the layer alone ([`layer`]), with a JWT ([`jwt`]), and with one that is
-//! cached ([`cache`]).
+//! What a request costs: behind the layer alone ([`layer`]), with a JWT ([`jwt`]), with one that is
+//! cached ([`cache`]), and what it costs to issue one ([`token_service`]).
 //!
 //! `cargo bench --features full`; a group or a case by its name: `cargo bench --features full -- layer/`.
 
@@ -14,6 +14,8 @@
 mod cache;
 mod jwt;
 mod layer;
+#[cfg(feature = "token-service")]
+mod token_service;
 
 use std::{
     convert::Infallible,
@@ -40,6 +42,8 @@ fn main() {
     jwt::bench(&mut criterion);
     #[cfg(feature = "cache")]
     cache::bench(&mut criterion);
+    #[cfg(feature = "token-service")]
+    token_service::bench(&mut criterion);
     criterion.final_summary();
 }
 

@@ -17,6 +17,9 @@ const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 ///
 /// All three, because a gRPC refusal has the HTTP status 200: were the content type enough, a plain
 /// client could turn its 401 into a 200, and pass by a proxy that looks at the status.
+///
+/// gRPC-Web is not: its clients understand a 401. Where one shall be answered in gRPC all the same, a
+/// [`Reject`](crate::Reject) of your own can call [`grpc_response`] for it.
 pub fn is_grpc(request: &Parts) -> bool {
     request.version == Version::HTTP_2
         && request.method == Method::POST

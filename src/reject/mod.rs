@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use bytes::Bytes;
 use http::{
     HeaderName, HeaderValue, Method, Response, StatusCode,
-    header::{CACHE_CONTROL, CONTENT_LENGTH, RETRY_AFTER, WWW_AUTHENTICATE},
+    header::{CACHE_CONTROL, CONTENT_LENGTH, Entry, RETRY_AFTER, WWW_AUTHENTICATE},
     request::Parts,
 };
 
@@ -146,20 +146,21 @@ pub(crate) fn leave_out_body(response: &mut Response<Bytes>, request: &Parts) {
 /// Puts the layer's challenge first (some clients read no further), and behind it whatever the
 /// `Reject` has put there for other schemes.
 fn add_challenge(response: &mut Response<Bytes>, challenge: HeaderValue) {
-    let headers = response.headers_mut();
-    if !headers.contains_key(WWW_AUTHENTICATE) {
-        headers.insert(WWW_AUTHENTICATE, challenge);
-        return;
-    }
-    let others: Vec<HeaderValue> = headers
-        .get_all(WWW_AUTHENTICATE)
-        .iter()
-        .filter(|line| !is_bearer(line))
-        .cloned()
-        .collect();
-    headers.insert(WWW_AUTHENTICATE, challenge);
-    for other in others {
-        headers.append(WWW_AUTHENTICATE, other);
+    match response.headers_mut().entry(WWW_AUTHENTICATE) {
+        Entry::Vacant(entry) => {
+            entry.insert(challenge);
+        }
+        Entry::Occupied(mut entry) => {
+            let others: Vec<_> = entry
+                .iter()
+                .filter(|line| !is_bearer(line))
+                .cloned()
+                .collect();
+            entry.insert(challenge);
+            for other in others {
+                entry.append(other);
+            }
+        }
     }
 }
 

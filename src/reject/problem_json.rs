@@ -205,8 +205,8 @@ impl ProblemJson {
 }
 
 const INSTANCE: &str = ",\"instance\":\"";
-const TRACE_ID: &str = "\",\"traceId\":\"";
-const END: &str = "\"}";
+const TRACE_ID: &[u8] = b"\",\"traceId\":\"";
+const END: &[u8] = b"\"}";
 
 impl Reject for ProblemJson {
     fn reject(&self, error: &AuthError, request: &Parts) -> Response<Bytes> {
@@ -223,15 +223,15 @@ impl Reject for ProblemJson {
                     && is_uri_path(path) =>
             {
                 let trace_id = TraceId::of(&request.headers, &self.request_id);
-                let parts = [head, path, TRACE_ID, END];
+                let parts = [head.as_bytes(), path.as_bytes(), TRACE_ID, END];
                 let length = parts.iter().map(|part| part.len()).sum::<usize>();
                 // To the byte, so that the body takes the allocation over.
-                let mut body = String::with_capacity(length + trace_id.len());
-                body.push_str(head);
-                body.push_str(path);
-                body.push_str(TRACE_ID);
+                let mut body = Vec::with_capacity(length + trace_id.len());
+                body.extend_from_slice(head.as_bytes());
+                body.extend_from_slice(path.as_bytes());
+                body.extend_from_slice(TRACE_ID);
                 trace_id.push_to(&mut body);
-                body.push_str(END);
+                body.extend_from_slice(END);
                 problem_response(kind.status(), body.into())
             }
             _ => self.problem_of(error, request).into_response(),

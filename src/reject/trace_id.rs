@@ -35,15 +35,16 @@ impl<'a> TraceId<'a> {
         }
     }
 
-    pub(super) fn push_to(&self, text: &mut String) {
+    /// Writes it out, in ASCII.
+    pub(super) fn push_to(&self, text: &mut Vec<u8>) {
         match self {
-            Self::Callers(id) => text.push_str(id),
+            Self::Callers(id) => text.extend_from_slice(id.as_bytes()),
             Self::Fresh(id) => {
                 let mut digits = [0; 32];
                 for (pair, byte) in digits.chunks_exact_mut(2).zip(id.to_be_bytes()) {
                     pair.copy_from_slice(&[hex(byte >> 4), hex(byte & 0xf)]);
                 }
-                text.push_str(std::str::from_utf8(&digits).unwrap_or_default());
+                text.extend_from_slice(&digits);
             }
         }
     }
@@ -51,9 +52,10 @@ impl<'a> TraceId<'a> {
 
 impl fmt::Display for TraceId<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = String::with_capacity(self.len());
-        self.push_to(&mut text);
-        f.write_str(&text)
+        match self {
+            Self::Callers(id) => f.write_str(id),
+            Self::Fresh(id) => write!(f, "{id:032x}"),
+        }
     }
 }
 

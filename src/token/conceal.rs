@@ -9,8 +9,8 @@ use http::{
 
 use super::{
     find::{
-        WEB_SOCKET_PROTOCOL, after_scheme, cookie_value, cookies, query_pairs, query_value,
-        web_socket_protocols,
+        WEB_SOCKET_PROTOCOL, after_scheme, cookie_value, cookies, has_repeated_names, query_pairs,
+        query_value, web_socket_protocols,
     },
     source::{Kind, TokenSource},
 };
@@ -29,9 +29,8 @@ fn mark(headers: &mut HeaderMap, name: &HeaderName) {
         return;
     };
     first.set_sensitive(true);
-    // Only where some header has several lines can this one have them. An `Entry` reaches them all, but
-    // is much dearer than a look at the first.
-    if headers.len() > headers.keys_len()
+    // An `Entry` reaches all lines, but is much dearer than a look at the first.
+    if has_repeated_names(headers)
         && let Entry::Occupied(mut lines) = headers.entry(name)
     {
         lines.iter_mut().for_each(|line| line.set_sensitive(true));

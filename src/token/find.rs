@@ -75,10 +75,11 @@ pub(crate) fn find<'a>(
 ) -> Result<Option<Presented<'a>>, AuthError> {
     let mut search = Search::default();
 
-    let mut lines = parts.headers.get_all(AUTHORIZATION).iter();
-    if let Some(line) = lines.next() {
+    if let Some(line) = parts.headers.get(AUTHORIZATION) {
         // A singleton (RFC 9110 §5.3): two lines are two credentials, whatever their schemes.
-        if lines.next().is_some() {
+        if has_repeated_names(&parts.headers)
+            && parts.headers.get_all(AUTHORIZATION).iter().nth(1).is_some()
+        {
             return Err(repeated("More than one Authorization header"));
         }
         if let Some(credentials) = after_scheme(line.as_bytes()) {
@@ -136,9 +137,20 @@ pub(crate) fn find<'a>(
     Ok(search.0)
 }
 
+/// Whether some header has several lines. To ask this is cheaper than to look for the second of one.
+pub(super) fn has_repeated_names(headers: &HeaderMap) -> bool {
+    headers.len() > headers.keys_len()
+}
+
 /// What follows the scheme `Bearer`, in any case (RFC 9110 §11.1), and its spaces; `None` for any
 /// other scheme.
 pub(super) fn after_scheme(value: &[u8]) -> Option<&[u8]> {
+    // As nearly everybody writes it.
+    if let Some(rest @ [first, ..]) = value.strip_prefix(b"Bearer ")
+        && *first != b' '
+    {
+        return Some(rest);
+    }
     let (scheme, rest) = value.split_at_checked(b"Bearer".len())?;
     if !scheme.eq_ignore_ascii_case(b"Bearer") {
         return None;

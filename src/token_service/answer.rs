@@ -257,6 +257,10 @@ impl Refusal {
         refusal
     }
 
+    #[cfg_attr(
+        not(feature = "tracing"),
+        allow(dead_code, reason = "asked by events alone")
+    )]
     pub(super) fn status(&self) -> StatusCode {
         self.0.status
     }
@@ -265,6 +269,10 @@ impl Refusal {
         self.0.reason
     }
 
+    #[cfg_attr(
+        not(feature = "tracing"),
+        allow(dead_code, reason = "asked by events alone")
+    )]
     pub(super) fn source(&self) -> Option<&(dyn Error + Send + Sync)> {
         self.0.source.as_deref()
     }

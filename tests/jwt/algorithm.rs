@@ -1,4 +1,4 @@
-//! Attacks 1 to 7: algorithm and key.
+//! attacks.md 1 to 7: algorithm and key.
 
 use serde_json::json;
 use tower_bearer::{Algorithm, Key, KeySet, reason, testing::Issuer};

@@ -1,4 +1,4 @@
-//! Attacks 25 and 27 with real tokens: `Cached<JwtVerifier>` refuses what `JwtVerifier` refuses.
+//! attacks.md 25 and 27 with real tokens: `Cached<JwtVerifier>` refuses what `JwtVerifier` refuses.
 #![cfg(feature = "cache")]
 
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! Attacks 14 to 17: the registered claims; and the user's own.
+//! attacks.md 14 to 17, and 33: the registered claims; and the user's own.
 
 use serde::Deserialize;
 use serde_json::json;
@@ -172,6 +172,41 @@ fn attack_16_the_audience_is_there_and_equal() {
         json!(["https://other.test", AUDIENCE, "https://third.test"]),
     ] {
         guard.passes(&token(json!({ "aud": aud })));
+    }
+}
+
+/// A claim that refuses the token is the last that is read; what stands before it is read as ever.
+#[test]
+fn what_is_refused_at_sight_is_read_no_further() {
+    let guard = Guard::of(ALGORITHM);
+    let issuer = issuer(ALGORITHM);
+    let header = json!({ "alg": "ES256", "kid": issuer.key_id() }).to_string();
+    for (member, reason) in [
+        ("\"exp\":1", reason::TOKEN_EXPIRED),
+        ("\"iss\":\"https://other.test\"", reason::ISSUER_MISMATCH),
+        (
+            "\"aud\":[\"https://other.test\"]",
+            reason::AUDIENCE_MISMATCH,
+        ),
+    ] {
+        for (payload, reason) in [
+            (format!("{{{member}}}"), reason),
+            (format!("{{{member},\"sub\":1}}"), reason),
+            (format!("{{{member},{member}}}"), reason),
+            (format!("{{{member}"), reason),
+            (format!("{{{member},["), reason),
+            (format!("{{{member}}} x"), reason),
+            (format!("{{\"sub\":1,{member}}}"), reason::CLAIMS_MALFORMED),
+            (
+                format!("{{\"a\":1,\"a\":1,{member}}}"),
+                reason::CLAIMS_MALFORMED,
+            ),
+            // Within something else it is not a claim.
+            (format!("{{\"a\":{{{member}}}}}"), reason::CLAIM_MISSING),
+        ] {
+            let token = issuer.sign_raw(header.as_bytes(), payload.as_bytes());
+            guard.refuses(&token.unwrap(), reason);
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Attacks 8 to 13: the form of a token.
+//! attacks.md 8 to 13: the form of a token.
 
 use serde_json::json;
 use tower_bearer::{Algorithm, BearerToken, reason};

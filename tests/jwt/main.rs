@@ -1,4 +1,4 @@
-//! The JWT verifier behind the layer: lines 1 to 18 of the attacks, by number, and what must pass.
+//! The JWT verifier behind the layer: lines 1 to 18 of attacks.md, by number, and what must pass.
 //!
 //! "→ 401" in an attack means the 401 problem with `invalid_token`, and the service not called:
 //! [`Guard::refuses`] holds all of it.
@@ -17,6 +17,7 @@ mod algorithm;
 mod cached;
 mod claims;
 mod form;
+mod issuers;
 mod keys;
 mod profile;
 

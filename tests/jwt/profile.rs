@@ -1,4 +1,4 @@
-//! Attack 18: `typ`, and the access token profile of RFC 9068.
+//! attacks.md 18: `typ`, and the access token profile of RFC 9068.
 
 use serde_json::{Value, json};
 use tower_bearer::{Algorithm, reason};

@@ -12,6 +12,10 @@
     clippy::indexing_slicing
 )]
 
+#[cfg(feature = "redis")]
+#[path = "../support/redis.rs"]
+#[allow(dead_code)]
+mod redis_server;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -21,6 +25,8 @@ mod contract;
 mod faults;
 mod lab;
 mod published;
+#[cfg(feature = "redis")]
+mod redis;
 mod refresh;
 mod requests;
 mod revocation;

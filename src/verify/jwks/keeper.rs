@@ -14,7 +14,7 @@ use tokio::{
 
 use super::{
     fetch::Fetcher,
-    refresh::{Shared, Snapshot},
+    refresh::{Running, Shared, Snapshot},
     settings::Settings,
     status::KeySetError,
 };
@@ -37,16 +37,26 @@ pub(crate) struct Arrival {
 }
 
 impl Arrival {
-    pub(crate) async fn wait(mut self) {
-        // A little more than the fetch itself may take: if its runtime is gone, it never ends.
+    /// Whether there was an end.
+    pub(crate) async fn wait(mut self) -> bool {
+        let ended = self.ended.changed();
+        if Handle::try_current().is_err() {
+            // Here is nothing to take the time by, which the fetch does itself.
+            return ended.await.is_ok();
+        }
+        // A little more than the fetch itself may take: its runtime may be there, and nobody run it.
         let at_most = self.at_most.saturating_add(Duration::from_millis(500));
-        timeout(at_most, self.ended.changed()).await.ok();
+        timeout(at_most, ended)
+            .await
+            .is_ok_and(|ended| ended.is_ok())
     }
 }
 
 /// Owns the task that keeps the keys; it ends with it.
 pub(crate) struct Keeper {
     shared: Arc<Shared>,
+    // Not among what is shared: the source is let go with the last who may fetch.
+    fetcher: Arc<Fetcher>,
     runtime: Option<Handle>,
     task: Mutex<Option<AbortHandle>>,
 }
@@ -54,7 +64,8 @@ pub(crate) struct Keeper {
 impl Keeper {
     pub(super) fn new(name: Box<str>, fetcher: Fetcher, settings: Settings) -> Self {
         Self {
-            shared: Arc::new(Shared::new(name, fetcher, settings)),
+            shared: Arc::new(Shared::new(name, settings)),
+            fetcher: Arc::new(fetcher),
             runtime: Handle::try_current().ok(),
             task: Mutex::default(),
         }
@@ -85,20 +96,18 @@ impl Keeper {
             return Ok(());
         }
         // It was never started, or its runtime is gone; then the one of the caller may be there.
-        let runtime = match (&*task, &self.runtime) {
-            (None, Some(runtime)) => Some(runtime.clone()),
-            _ => Handle::try_current().ok(),
-        };
-        let Some(runtime) = runtime else {
-            return Err(no_runtime());
-        };
-        self.shared.lock().under_way = true;
-        *task = Some(
-            runtime
-                .spawn(Arc::clone(&self.shared).keep())
-                .abort_handle(),
-        );
-        Ok(())
+        let first = self.runtime.clone().filter(|_| task.is_none());
+        for runtime in first.into_iter().chain(Handle::try_current()) {
+            let running = Running::new(&self.shared);
+            let spawned = runtime.spawn(running.keep(Arc::clone(&self.fetcher)));
+            // A runtime that was shut down drops it at once.
+            let is_there = !spawned.is_finished();
+            *task = Some(spawned.abort_handle());
+            if is_there {
+                return Ok(());
+            }
+        }
+        Err(no_runtime())
     }
 
     pub(super) fn demand(&self, generation: u64) -> Demand {
@@ -111,10 +120,10 @@ impl Keeper {
             return Demand::Changed;
         }
         if !progress.under_way {
-            if progress
+            let not_yet = progress
                 .not_before
-                .is_some_and(|then| Instant::now() < then)
-            {
+                .is_some_and(|then| Instant::now() < then);
+            if not_yet || !progress.running {
                 return Demand::Refused(self.shared.refusal(&progress));
             }
             progress.under_way = true;
@@ -134,12 +143,20 @@ impl Keeper {
         self.shared.refusal(&self.shared.lock())
     }
 
+    /// What is to be said where a fetch came to no end.
+    pub(super) fn no_end() -> AuthError {
+        AuthError::unavailable(reason::KEYS_UNAVAILABLE).with_source(no_runtime())
+    }
+
     pub(super) async fn ready(&self) -> Result<(), KeySetError> {
         self.start()?;
         let arrival = {
             let progress = self.shared.lock();
             if self.shared.usable().is_some() {
                 return Ok(());
+            }
+            if !progress.running {
+                return Err(no_runtime());
             }
             let mut arrival = self.arrival();
             // The next attempt comes by itself.
@@ -149,12 +166,12 @@ impl Keeper {
             }
             arrival
         };
-        arrival.wait().await;
+        let ended = arrival.wait().await;
         let progress = self.shared.lock();
         match &progress.last_error {
             _ if self.shared.usable().is_some() => Ok(()),
-            Some(error) => Err(error.clone()),
-            None => Err(no_runtime()),
+            Some(error) if ended => Err(error.clone()),
+            _ => Err(no_runtime()),
         }
     }
 }

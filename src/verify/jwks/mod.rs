@@ -155,6 +155,11 @@ impl RemoteKeySet {
         self.0.demand(generation)
     }
 
+    /// What is to be said of a token that waited for a fetch to which there was no end.
+    pub(crate) fn no_answer() -> crate::AuthError {
+        Keeper::no_end()
+    }
+
     /// What is to be said of a token whose key did not come; `None` if the keys say no.
     pub(crate) fn refusal(&self) -> Option<crate::AuthError> {
         self.0.refusal()
@@ -224,7 +229,7 @@ impl RemoteKeySetBuilder {
 
     /// Sets how long after an attempt no token can cause another. The default is 30 seconds, as with jose
     /// and Nimbus: so long an issuer should publish a key before it signs with it, and no flood of made-up
-    /// `kid`s becomes a flood of fetches.
+    /// `kid`s becomes a flood of fetches. After a failure it is a second at least.
     pub fn cooldown(mut self, time: Duration) -> Self {
         self.settings.cooldown = time;
         self

@@ -51,12 +51,11 @@ impl Snapshot {
 /// The keys, and the state of fetching them, as the task and those who ask share it.
 pub(super) struct Shared {
     pub(super) name: Box<str>,
-    fetcher: Fetcher,
     pub(super) settings: Settings,
     pub(super) keys: ArcSwapOption<Snapshot>,
     pub(super) generation: AtomicU64,
     progress: Mutex<Progress>,
-    /// How many attempts have come to an end.
+    /// How many attempts have come to an end, or the task with them.
     pub(super) ended: watch::Sender<u64>,
     pub(super) wake: Notify,
 }
@@ -69,6 +68,8 @@ pub(super) struct Progress {
     /// Of the last attempts, how many failed one after the other.
     failures: u32,
     pub(super) last_error: Option<KeySetError>,
+    /// There is a task that fetches.
+    pub(super) running: bool,
     /// An attempt goes on, or was asked for.
     pub(super) under_way: bool,
     /// Before that there is no other.
@@ -78,10 +79,9 @@ pub(super) struct Progress {
 }
 
 impl Shared {
-    pub(super) fn new(name: Box<str>, fetcher: Fetcher, settings: Settings) -> Self {
+    pub(super) fn new(name: Box<str>, settings: Settings) -> Self {
         Self {
             name,
-            fetcher,
             settings,
             keys: ArcSwapOption::empty(),
             generation: AtomicU64::new(0),
@@ -124,8 +124,9 @@ impl Shared {
     }
 
     pub(super) fn refusal(&self, progress: &Progress) -> Option<AuthError> {
-        let usable = self.usable().is_some();
-        if usable && progress.last_error.is_none() {
+        // The last attempt, to which there was an end, says what keys there are.
+        let known = progress.running && progress.last_error.is_none();
+        if known && self.usable().is_some() {
             return None;
         }
         let mut error = AuthError::unavailable(reason::KEYS_UNAVAILABLE);
@@ -142,9 +143,9 @@ impl Shared {
     }
 
     /// Fetches the keys whenever they are due, for ever.
-    pub(super) async fn keep(self: Arc<Self>) {
+    async fn keep(&self, fetcher: &Fetcher) {
         loop {
-            self.attempt().await;
+            self.attempt(fetcher).await;
             loop {
                 let expiry = self.keys.load().as_ref().map(|keys| keys.usable_until);
                 let due = self.lock().due;
@@ -163,7 +164,7 @@ impl Shared {
         }
     }
 
-    async fn attempt(&self) {
+    async fn attempt(&self, fetcher: &Fetcher) {
         let former = self.keys.load_full();
         {
             let mut progress = self.lock();
@@ -172,7 +173,7 @@ impl Shared {
         }
         let validator = former.as_ref().and_then(|keys| keys.validator.as_ref());
         let started = Instant::now();
-        let fetch = fetch::within(self.settings.timeout, self.fetcher.fetch(validator));
+        let fetch = fetch::within(self.settings.timeout, fetcher.fetch(validator));
         let fetched = observe::in_span(&self.name, fetch).await;
         let outcome = fetched.and_then(|fetched| self.read(fetched, former.as_deref()));
         observe::fetched(&self.name, outcome.as_ref().map(drop), started.elapsed());
@@ -268,6 +269,10 @@ impl Shared {
             }
         }
         // Under the lock still: whoever asks from now on waits for the next one.
+        self.tell_who_waits();
+    }
+
+    fn tell_who_waits(&self) {
         self.ended
             .send_modify(|ended| *ended = ended.saturating_add(1));
     }
@@ -294,6 +299,32 @@ impl Shared {
         let age = keys.as_ref().map(|keys| keys.fetched.elapsed());
         let count = keys.as_ref().map_or(0, |keys| keys.published.keys().len());
         observe::key_set(&self.name, count, age);
+    }
+}
+
+/// The task, from before it begins until it ends: by itself it never does, but its runtime may.
+pub(super) struct Running(Arc<Shared>);
+
+impl Running {
+    pub(super) fn new(shared: &Arc<Shared>) -> Self {
+        let mut progress = shared.lock();
+        progress.running = true;
+        progress.under_way = true;
+        drop(progress);
+        Self(Arc::clone(shared))
+    }
+
+    pub(super) async fn keep(self, fetcher: Arc<Fetcher>) {
+        self.0.keep(&fetcher).await;
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let mut progress = self.0.lock();
+        progress.running = false;
+        progress.under_way = false;
+        self.0.tell_who_waits();
     }
 }
 

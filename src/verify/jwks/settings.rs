@@ -28,6 +28,9 @@ const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
+/// Failed attempts are no closer together than this.
+const FIRST_BACKOFF: Duration = Duration::from_secs(1);
+
 /// Failed attempts are no further apart than this, while there are keys, and while there are none.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(300);
 pub(super) const LONGEST_BACKOFF_WITHOUT_KEYS: Duration = Duration::from_secs(30);
@@ -60,9 +63,11 @@ impl Settings {
     /// How long after so many failures there is no other attempt.
     pub(super) fn backoff(&self, failures: u32, keys: bool) -> Duration {
         let (first, longest) = if keys {
-            (self.cooldown, LONGEST_BACKOFF.max(self.cooldown))
+            // A cooldown of 0 is no reason to ask one who fails without end.
+            let first = self.cooldown.max(FIRST_BACKOFF);
+            (first, LONGEST_BACKOFF.max(first))
         } else {
-            (Duration::from_secs(1), LONGEST_BACKOFF_WITHOUT_KEYS)
+            (FIRST_BACKOFF, LONGEST_BACKOFF_WITHOUT_KEYS)
         };
         let doublings = failures.saturating_sub(1).min(16);
         first.saturating_mul(1 << doublings).min(longest)

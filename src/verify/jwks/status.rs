@@ -29,7 +29,8 @@ impl KeySetError {
     }
 
     pub(super) fn of_status(status: StatusCode) -> Self {
-        let (reason, message) = if status.is_redirection() {
+        let not_modified = status == StatusCode::NOT_MODIFIED;
+        let (reason, message) = if status.is_redirection() && !not_modified {
             (
                 "redirect",
                 format!("answered {status}, and redirects are not followed"),

@@ -9,8 +9,10 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
+use super::{invalid, rules::AtSight};
 use crate::{
     clock::NumericDate,
+    error::{AuthError, reason},
     json::{Names, Skipped, Text},
 };
 
@@ -31,18 +33,43 @@ pub(super) struct Payload<'a> {
 }
 
 impl<'a> Payload<'a> {
-    /// Reads a JSON object with unique members.
-    pub(super) fn parse(json: &'a str) -> serde_json::Result<Self> {
+    /// Reads a JSON object with unique members, but no further than to a claim that `at_sight` refuses: an
+    /// expired token is the commonest refusal, and most of its claims stand behind its `exp`.
+    pub(super) fn parse(json: &'a str, at_sight: &AtSight<'_>) -> Result<Self, AuthError> {
         let mut payload = Self::default();
+        let mut refusal = None;
         let mut deserializer = serde_json::Deserializer::from_str(json);
-        deserializer.deserialize_map(Members(&mut payload))?;
-        deserializer.end()?;
-        Ok(payload)
+        let members = Members {
+            claims: &mut payload,
+            at_sight,
+            refusal: &mut refusal,
+        };
+        let read = deserializer
+            .deserialize_map(members)
+            .and_then(|()| deserializer.end());
+        match (refusal, read) {
+            // What was left unread is an error too, but not the one that matters.
+            (Some(error), _) => Err(error),
+            (None, Ok(())) => Ok(payload),
+            (None, Err(_)) => Err(invalid(reason::CLAIMS_MALFORMED)),
+        }
     }
 }
 
 /// Fills in the claims where they are to be: they are many, and moving them takes its time.
-struct Members<'p, 'a>(&'p mut Payload<'a>);
+struct Members<'p, 'a> {
+    claims: &'p mut Payload<'a>,
+    at_sight: &'p AtSight<'p>,
+    refusal: &'p mut Option<AuthError>,
+}
+
+impl Members<'_, '_> {
+    /// Whether a claim that was judged so is the last to be read.
+    fn stops_at(&mut self, judgement: Result<(), AuthError>) -> bool {
+        *self.refusal = judgement.err();
+        self.refusal.is_some()
+    }
+}
 
 impl<'de> Visitor<'de> for Members<'_, 'de> {
     type Value = ();
@@ -51,20 +78,40 @@ impl<'de> Visitor<'de> for Members<'_, 'de> {
         f.write_str("a claims set")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let Self(claims) = self;
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
         let mut scp = None;
         let mut names = Names::default();
         while let Some(Text(name)) = map.next_key()? {
+            let claims = &mut *self.claims;
             match &*name {
-                "iss" => claims.issuer = Some(map.next_value::<Text<'de>>()?.0),
+                "iss" => {
+                    let Text(issuer) = map.next_value()?;
+                    let judgement = self.at_sight.issuer(&issuer);
+                    claims.issuer = Some(issuer);
+                    if self.stops_at(judgement) {
+                        return Ok(());
+                    }
+                }
                 "sub" => claims.subject = Some(map.next_value::<Text<'de>>()?.0),
-                "aud" => claims.audience = Some(map.next_value()?),
+                "aud" => {
+                    let audience = map.next_value()?;
+                    let judgement = self.at_sight.audience(&audience);
+                    claims.audience = Some(audience);
+                    if self.stops_at(judgement) {
+                        return Ok(());
+                    }
+                }
                 "client_id" => claims.client_id = Some(map.next_value::<Text<'de>>()?.0),
                 "jti" => claims.id = Some(map.next_value::<Text<'de>>()?.0),
                 "scope" => claims.scope = Some(map.next_value::<Texts<'de>>()?.scopes()?),
                 "scp" => scp = Some(map.next_value::<Texts<'de>>()?.scopes()?),
-                "exp" => claims.expires_at = Some(map.next_value::<Date>()?.0),
+                "exp" => {
+                    let Date(expires_at) = map.next_value()?;
+                    claims.expires_at = Some(expires_at);
+                    if self.stops_at(self.at_sight.expires_at(expires_at)) {
+                        return Ok(());
+                    }
+                }
                 "nbf" => claims.not_before = Some(map.next_value::<Date>()?.0),
                 "iat" => claims.issued_at = Some(map.next_value::<Date>()?.0),
                 "cnf" => claims.confirmation = Some(map.next_value()?),
@@ -74,8 +121,8 @@ impl<'de> Visitor<'de> for Members<'_, 'de> {
             }
             names.add::<A::Error>(name)?;
         }
-        if claims.scope.is_none() {
-            claims.scope = scp;
+        if self.claims.scope.is_none() {
+            self.claims.scope = scp;
         }
         Ok(())
     }

@@ -90,12 +90,11 @@ pub(super) struct Header<'a> {
 impl<'a> Header<'a> {
     /// Reads a JSON object with unique members.
     pub(super) fn parse(json: &'a [u8]) -> Option<Self> {
-        let json = std::str::from_utf8(json).ok()?;
         // Garbage is told without an error of serde_json, which costs more than all before it.
-        if !json.trim_ascii_start().starts_with('{') {
+        if !json.trim_ascii_start().starts_with(b"{") {
             return None;
         }
-        serde_json::from_str(json).ok()
+        serde_json::from_str(std::str::from_utf8(json).ok()?).ok()
     }
 }
 

@@ -64,7 +64,9 @@ impl Rules {
                 let rules = std::sync::Arc::clone(self);
                 let token = token.to_owned();
                 Verification::Pending(Box::pin(async move {
-                    arrival.wait().await;
+                    if !arrival.wait().await {
+                        return Err(RemoteKeySet::no_answer());
+                    }
                     rules.verify_with_what_is_here(token.as_token().as_bytes())
                 }))
             }

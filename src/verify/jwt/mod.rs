@@ -37,7 +37,7 @@ use claims::Payload;
 use compact::{Buffer, Compact, Header};
 use issuers::Issuers;
 use keys::{Candidate, Loaded};
-use rules::Issuer;
+use rules::{AtSight, Issuer};
 
 /// Verifies JSON Web Tokens, with keys that it was given or, with the feature `jwks`, with those that
 /// their issuer publishes (`RemoteKeySet`).
@@ -82,8 +82,8 @@ use rules::Issuer;
 /// * claims that `C` cannot be read from.
 ///
 /// All of these are 401 `invalid_token`, and look alike to the client; [`AuthError::reason`] tells them
-/// apart. What costs little is looked at first: an expired token is refused before its signature is
-/// computed, so the reason of a forged one that is expired too is `token_expired`.
+/// apart. What costs little is looked at first: an expired token is refused as soon as its `exp` is read, so
+/// the reason of one that is forged too, or malformed further on, is `token_expired`.
 pub struct JwtVerifier<C = ()> {
     rules: Arc<Rules>,
     claims: PhantomData<fn() -> C>,
@@ -188,14 +188,20 @@ impl Rules {
         let payload =
             compact::decode_to_vec(compact.payload).ok_or(invalid(reason::TOKEN_MALFORMED))?;
         let json = std::str::from_utf8(&payload).map_err(|_| invalid(reason::CLAIMS_MALFORMED))?;
-        let payload = Payload::parse(json).map_err(|_| invalid(reason::CLAIMS_MALFORMED))?;
+        let now = self.clock.now();
+        let at_sight = AtSight {
+            issuer: issuers.only(),
+            now,
+            leeway: self.leeway,
+        };
+        let payload = Payload::parse(json, &at_sight)?;
 
         let issuer = issuers.of(&payload)?;
         let chosen = match chosen.take() {
             Some(chosen) => chosen,
             None => Chosen::by(&compact, issuer, &mut buffer)?,
         };
-        let valid_until = issuer.check_claims(&payload, self.clock.now(), self.leeway)?;
+        let valid_until = issuer.check_claims(&payload, now, self.leeway)?;
 
         // What was refused up to here took less than to look at the clock.
         let timer = Timer::start();

@@ -5,7 +5,7 @@ use std::time::Duration;
 #[cfg(feature = "jwks")]
 use super::super::jwks::RemoteKeySet;
 use super::{
-    claims::Payload,
+    claims::{Payload, Texts},
     compact::Header,
     invalid,
     keys::{Keys, Loaded, Table},
@@ -104,37 +104,28 @@ impl Issuer {
         now: NumericDate,
         leeway: Duration,
     ) -> Result<Option<NumericDate>, AuthError> {
-        let valid_until = match claims.expires_at {
-            Some(expires_at) => Some(expires_at.saturating_add(leeway)),
-            None if self.expiry_optional => None,
-            None => return Err(invalid(reason::CLAIM_MISSING)),
-        };
-        // "On or after" is too late (RFC 7519 §4.1.4), "before" is too early (§4.1.5).
-        if valid_until.is_some_and(|end| now >= end) {
-            return Err(invalid(reason::TOKEN_EXPIRED));
+        let missing = Err(invalid(reason::CLAIM_MISSING));
+        match claims.expires_at {
+            Some(expires_at) => check_expires_at(expires_at, now, leeway)?,
+            None if self.expiry_optional => {}
+            None => return missing,
         }
+        // "Before" is too early (RFC 7519 §4.1.5).
         if claims
             .not_before
             .is_some_and(|start| now < start.saturating_sub(leeway))
         {
             return Err(invalid(reason::TOKEN_NOT_YET_VALID));
         }
-        if !self.names.is_empty() {
-            match claims.issuer.as_deref() {
-                None => return Err(invalid(reason::CLAIM_MISSING)),
-                Some(issuer) if self.names.iter().any(|ours| ours == issuer) => {}
-                Some(_) => return Err(invalid(reason::ISSUER_MISMATCH)),
-            }
+        match claims.issuer.as_deref() {
+            Some(issuer) => self.check_issuer(issuer)?,
+            None if self.names.is_empty() => {}
+            None => return missing,
         }
-        if !self.audiences.is_empty() {
-            match &claims.audience {
-                None => return Err(invalid(reason::CLAIM_MISSING)),
-                Some(audience)
-                    if audience
-                        .iter()
-                        .any(|one| self.audiences.iter().any(|ours| ours == one)) => {}
-                Some(_) => return Err(invalid(reason::AUDIENCE_MISMATCH)),
-            }
+        match &claims.audience {
+            Some(audience) => self.check_audience(audience)?,
+            None if self.audiences.is_empty() => {}
+            None => return missing,
         }
         // RFC 9068 §2.2.
         if self.access_token_profile
@@ -146,9 +137,63 @@ impl Issuer {
                 || claims.issued_at.is_none()
                 || claims.id.is_none())
         {
-            return Err(invalid(reason::CLAIM_MISSING));
+            return missing;
         }
-        Ok(valid_until)
+        Ok(claims.expires_at.map(|end| end.saturating_add(leeway)))
+    }
+
+    fn check_issuer(&self, issuer: &str) -> Result<(), AuthError> {
+        if self.names.is_empty() || self.names.iter().any(|ours| ours == issuer) {
+            Ok(())
+        } else {
+            Err(invalid(reason::ISSUER_MISMATCH))
+        }
+    }
+
+    fn check_audience(&self, audience: &Texts<'_>) -> Result<(), AuthError> {
+        let is_ours = |one: &str| self.audiences.iter().any(|ours| ours == one);
+        if self.audiences.is_empty() || audience.iter().any(is_ours) {
+            Ok(())
+        } else {
+            Err(invalid(reason::AUDIENCE_MISMATCH))
+        }
+    }
+}
+
+/// "On or after" is too late (RFC 7519 §4.1.4).
+fn check_expires_at(
+    expires_at: NumericDate,
+    now: NumericDate,
+    leeway: Duration,
+) -> Result<(), AuthError> {
+    if now < expires_at.saturating_add(leeway) {
+        Ok(())
+    } else {
+        Err(invalid(reason::TOKEN_EXPIRED))
+    }
+}
+
+/// What can be said of a claim as soon as it is read, whatever comes behind it.
+pub(super) struct AtSight<'a> {
+    /// Whose token it must be; of several issuers it is not known yet.
+    pub(super) issuer: Option<&'a Issuer>,
+    pub(super) now: NumericDate,
+    pub(super) leeway: Duration,
+}
+
+impl AtSight<'_> {
+    pub(super) fn expires_at(&self, expires_at: NumericDate) -> Result<(), AuthError> {
+        check_expires_at(expires_at, self.now, self.leeway)
+    }
+
+    pub(super) fn issuer(&self, name: &str) -> Result<(), AuthError> {
+        self.issuer
+            .map_or(Ok(()), |issuer| issuer.check_issuer(name))
+    }
+
+    pub(super) fn audience(&self, audience: &Texts<'_>) -> Result<(), AuthError> {
+        self.issuer
+            .map_or(Ok(()), |issuer| issuer.check_audience(audience))
     }
 }
 
