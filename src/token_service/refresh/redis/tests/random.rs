@@ -45,18 +45,29 @@ async fn the_script_is_the_rule() {
         let previous = family.previous.as_ref().map(|previous| &previous.hash);
         let presented = match dice.roll(20) {
             0 => token(dice.roll(made)),
-            1..4 => previous.unwrap_or(&family.current).clone(),
+            1..7 => previous.unwrap_or(&family.current).clone(),
             _ => family.current.clone(),
+        };
+        let grace = dice.one_of(&[0, 1, 30, 60, u64::MAX]);
+        let rotated_at = family.previous.as_ref().map(|previous| previous.rotated_at);
+        let edge = dice.one_of(&[
+            family.ends_at,
+            family.idle_until,
+            rotated_at.unwrap_or(NOW).saturating_add(grace),
+        ]);
+        let now = match dice.roll(4) {
+            0 if edge < NOW + 1000 => edge + dice.roll(3) - 1,
+            // Clocks of several processes go back and forth.
+            _ => NOW + dice.roll(150) - 20,
         };
         let rotation = Rotation {
             family_id: id.clone(),
             presented,
             successor: token(made),
             seed: (dice.roll(3) > 0).then(|| seed(made)),
-            // Clocks of several processes go back and forth.
-            now: NumericDate::from_secs(NOW + dice.roll(220) - 20),
+            now: NumericDate::from_secs(now),
             idle_for: dice.one_of(&[0, 1, 30, 150, 1 << 40, u64::MAX]),
-            grace: dice.one_of(&[0, 1, 30, 60, u64::MAX]),
+            grace,
         };
         let expected = family.rotate(&rotation);
         if matches!(expected, Rotated::Expired | Rotated::Reused) {
