@@ -11,7 +11,9 @@ mod support;
 
 use http::{Method, Request, Version};
 use support::{Answer, INVALID, MISSING, Text, good_token, refusing, send};
-use tower_bearer::{AuthError, AuthErrorKind, BearerAuthLayer, grpc_response, is_grpc, reason};
+use tower_bearer::{
+    AuthError, AuthErrorKind, BearerAuthLayer, ProblemJson, grpc_response, is_grpc, reason,
+};
 
 fn call(content_type: Option<&str>) -> Request<Text> {
     let mut builder = Request::post("/elements.Elements/List").version(Version::HTTP_2);
@@ -145,6 +147,47 @@ async fn what_is_grpc() {
                 "{of}"
             );
         }
+    }
+}
+
+/// Only where it is asked for: a refusal that looks like a 200 gets by a proxy that looks at the status.
+#[tokio::test]
+async fn grpc_web_is_answered_in_grpc_by_opt_in() {
+    let by_default = BearerAuthLayer::new(good_token());
+    let by_opt_in = by_default.clone().reject(ProblemJson::new().grpc_web());
+    for (content_type, is_web) in [
+        ("application/grpc-web", true),
+        ("application/grpc-web+proto", true),
+        ("application/grpc-web-text", true),
+        ("Application/gRPC-Web-Text+Proto; charset=utf-8", true),
+        ("application/grpc-webx", false),
+        ("application/grpc-web-textual", false),
+        ("application/json", false),
+    ] {
+        for version in [Version::HTTP_11, Version::HTTP_2] {
+            let call = || {
+                let mut call = call(Some(content_type));
+                *call.version_mut() = version;
+                call
+            };
+            assert_eq!(send(&by_default, call()).await.0.status, 401);
+            let (answer, seen) = send(&by_opt_in, call()).await;
+            assert!(seen.is_none());
+            assert_eq!(
+                answer.status,
+                if is_web { 200 } else { 401 },
+                "{content_type}"
+            );
+            assert_eq!(answer.header("grpc-status"), is_web.then_some("16"));
+            if is_web {
+                assert_eq!(answer.header("content-type"), Some(content_type));
+                assert_eq!(answer.challenge(), INVALID);
+                assert_eq!(answer.body, "");
+            }
+        }
+        let mut get = call(Some(content_type));
+        *get.method_mut() = Method::GET;
+        assert_eq!(send(&by_opt_in, get).await.0.status, 401);
     }
 }
 

@@ -1,9 +1,5 @@
-//! What it costs to issue a token, to refresh one in memory and on Redis, and to look for one among the revoked.
-
-use std::{
-    net::TcpListener,
-    process::{Child, Command, Stdio},
-};
+//! What it costs to issue a token, to refresh one in memory, and to look for one among the revoked. (On Redis it
+//! depends on how many ask at once: see the bench `refresh_rate`.)
 
 use bytes::Bytes;
 use criterion::Criterion;
@@ -24,7 +20,6 @@ use tower_bearer::{
 
 use crate::{group, inner, measure, request};
 
-#[allow(clippy::print_stdout)]
 pub(super) fn bench(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -43,21 +38,6 @@ pub(super) fn bench(criterion: &mut Criterion) {
     group.bench_function("refresh/in_memory", |bencher| {
         bencher.iter(|| token = runtime.block_on(refresh(in_memory.refresh_endpoint(), &token)));
     });
-    #[cfg(feature = "redis")]
-    match Redis::start() {
-        Some(redis) => {
-            let store = tower_bearer::token_service::RedisRefreshStore::new(&redis.url).unwrap();
-            let (on_redis, credentials) = server(Algorithm::ES256, store);
-            let mut token = runtime.block_on(refresh_token(&on_redis, &credentials));
-            group.bench_function("refresh/redis", |bencher| {
-                bencher.iter(|| {
-                    token = runtime.block_on(refresh(on_redis.refresh_endpoint(), &token))
-                });
-            });
-        }
-        None => println!("token_service/refresh/redis is left out: there is no redis-server"),
-    }
-
     // A hundred thousand are revoked; this one is not.
     let revocation = InMemoryRevocation::new();
     for number in 0..100_000 {
@@ -135,54 +115,4 @@ async fn refresh(service: TokenService, token: &str) -> String {
 fn taken(body: &[u8]) -> String {
     let tokens: Value = serde_json::from_slice(body).unwrap();
     tokens["refresh_token"].as_str().unwrap().to_owned()
-}
-
-/// A Redis server on a free port, which writes each answer down before it is given.
-struct Redis {
-    child: Child,
-    directory: std::path::PathBuf,
-    url: String,
-}
-
-impl Redis {
-    #[cfg_attr(not(feature = "redis"), allow(dead_code))]
-    fn start() -> Option<Self> {
-        let port = TcpListener::bind("127.0.0.1:0")
-            .ok()?
-            .local_addr()
-            .ok()?
-            .port();
-        let directory = std::env::temp_dir().join(format!("tower-bearer-bench-{port}"));
-        std::fs::create_dir_all(&directory).ok()?;
-        let mut command = Command::new("redis-server");
-        command.args([
-            "--bind",
-            "127.0.0.1",
-            "--port",
-            &port.to_string(),
-            "--save",
-            "",
-        ]);
-        command
-            .args(["--appendonly", "yes", "--appendfsync", "always", "--dir"])
-            .arg(&directory);
-        let child = command.stdout(Stdio::null()).spawn().ok()?;
-        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            std::thread::yield_now();
-        }
-        let url = format!("redis://127.0.0.1:{port}");
-        Some(Self {
-            child,
-            directory,
-            url,
-        })
-    }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
-        std::fs::remove_dir_all(&self.directory).ok();
-    }
 }

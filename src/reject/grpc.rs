@@ -18,8 +18,8 @@ const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 /// All three, because a gRPC refusal has the HTTP status 200: were the content type enough, a plain
 /// client could turn its 401 into a 200, and pass by a proxy that looks at the status.
 ///
-/// gRPC-Web is not: its clients understand a 401. Where one shall be answered in gRPC all the same, a
-/// [`Reject`](crate::Reject) of your own can call [`grpc_response`] for it.
+/// gRPC-Web is not: its clients understand a 401. To have them answered in gRPC all the same, see
+/// [`ProblemJson::grpc_web`](crate::ProblemJson::grpc_web).
 pub fn is_grpc(request: &Parts) -> bool {
     request.version == Version::HTTP_2
         && request.method == Method::POST
@@ -29,17 +29,33 @@ pub fn is_grpc(request: &Parts) -> bool {
             .is_some_and(|content_type| is_grpc_type(content_type.as_bytes()))
 }
 
+/// Whether a request is gRPC-Web: a POST over any version of HTTP with the content type
+/// `application/grpc-web` or `application/grpc-web-text`, with a codec or without.
+pub(super) fn is_grpc_web(request: &Parts) -> bool {
+    request.method == Method::POST
+        && request
+            .headers
+            .get(CONTENT_TYPE)
+            .is_some_and(|content_type| {
+                is_type(content_type.as_bytes(), b"application/grpc-web")
+                    || is_type(content_type.as_bytes(), b"application/grpc-web-text")
+            })
+}
+
 fn is_grpc_type(content_type: &[u8]) -> bool {
+    is_type(content_type, b"application/grpc")
+}
+
+/// Whether it is this type, or this type, `+` and a codec.
+fn is_type(content_type: &[u8], name: &[u8]) -> bool {
     let essence = content_type
         .split(|byte| *byte == b';')
         .next()
         .unwrap_or_default()
         .trim_ascii();
-    const GRPC: usize = b"application/grpc".len();
-    match essence.split_at_checked(GRPC) {
+    match essence.split_at_checked(name.len()) {
         Some((start, rest)) => {
-            start.eq_ignore_ascii_case(b"application/grpc")
-                && (rest.is_empty() || rest.first() == Some(&b'+'))
+            start.eq_ignore_ascii_case(name) && (rest.is_empty() || rest.first() == Some(&b'+'))
         }
         None => false,
     }

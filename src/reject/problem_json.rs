@@ -45,6 +45,7 @@ pub struct ProblemJson {
     request_id: HeaderName,
     trace_id: Option<Arc<TextOf>>,
     instance: Option<Arc<TextOf>>,
+    grpc_web: bool,
 }
 
 type TextOf = dyn Fn(&Parts) -> Option<String> + Send + Sync;
@@ -65,6 +66,7 @@ impl ProblemJson {
             request_id: HeaderName::from_static("x-request-id"),
             trace_id: None,
             instance: None,
+            grpc_web: false,
         };
         problems.build_heads();
         problems
@@ -101,6 +103,16 @@ impl ProblemJson {
             ))
         })?;
         Ok(self)
+    }
+
+    /// Answers gRPC-Web requests in gRPC too, as an answer of headers alone: HTTP 200, with `grpc-status` and
+    /// `grpc-message`. By default they get the problem with its own status, which their clients understand: a refusal
+    /// that looks like a 200 gets by a proxy that looks at the status. For clients of another origin, have the CORS
+    /// layer expose these headers.
+    #[must_use]
+    pub fn grpc_web(mut self) -> Self {
+        self.grpc_web = true;
+        self
     }
 
     /// Takes the `traceId` from a function, such as one that asks the current span. Where it gives
@@ -210,7 +222,7 @@ const END: &[u8] = b"\"}";
 
 impl Reject for ProblemJson {
     fn reject(&self, error: &AuthError, request: &Parts) -> Response<Bytes> {
-        if grpc::is_grpc(request) {
+        if grpc::is_grpc(request) || (self.grpc_web && grpc::is_grpc_web(request)) {
             return grpc::grpc_response(error, request);
         }
         let kind = error.kind();
@@ -246,6 +258,7 @@ impl fmt::Debug for ProblemJson {
             .field("request_id_header", &self.request_id)
             .field("trace_id", &self.trace_id.is_some())
             .field("instance", &self.instance.is_some())
+            .field("grpc_web", &self.grpc_web)
             .finish_non_exhaustive()
     }
 }

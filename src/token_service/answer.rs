@@ -1,23 +1,22 @@
 //! What the endpoints answer: tokens (RFC 6749 §5.1), or a problem with `error` and `error_description` in it (§5.2).
 
-use std::{borrow::Cow, error::Error, time::Duration};
-
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
+    HeaderMap, HeaderValue, Response, StatusCode,
     header::{
-        ACCEPT, ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, PRAGMA,
-        RETRY_AFTER, WWW_AUTHENTICATE,
+        ACCEPT, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE,
     },
     request::Parts,
 };
 use serde::Serialize;
 
-use super::{client::authentication::Unauthenticated, endpoint::Endpoint};
+use super::{
+    endpoint::Endpoint,
+    refusal::{Details, Refusal},
+};
 use crate::{
     error::ConfigError,
     reject::{Challenges, ProblemJson, description},
-    store::StoreError,
 };
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -57,244 +56,6 @@ pub(super) fn ok(body: Bytes, media_type: Option<HeaderValue>) -> Response<Bytes
     headers.insert(PRAGMA, NO_CACHE);
     headers.insert(CONTENT_LENGTH, length);
     response
-}
-
-/// Why there are no tokens.
-pub(super) struct Refusal(Box<Details>);
-
-struct Details {
-    status: StatusCode,
-    slug: &'static str,
-    title: &'static str,
-    detail: Cow<'static, str>,
-    /// The error code of RFC 6749 §5.2.
-    error: &'static str,
-    retry_after: Option<Duration>,
-    header: Option<(HeaderName, &'static str)>,
-    /// For the log: why, in a short constant, and what is behind it.
-    reason: &'static str,
-    source: Option<Box<dyn Error + Send + Sync>>,
-}
-
-impl Refusal {
-    fn new(
-        status: StatusCode,
-        (slug, title): (&'static str, &'static str),
-        error: &'static str,
-        detail: Cow<'static, str>,
-        reason: &'static str,
-    ) -> Self {
-        Self(Box::new(Details {
-            status,
-            slug,
-            title,
-            detail,
-            error,
-            retry_after: None,
-            header: None,
-            reason,
-            source: None,
-        }))
-    }
-
-    fn bad_request(error: &'static str, detail: Cow<'static, str>, reason: &'static str) -> Self {
-        let kind = ("bad-request", "Bad Request");
-        Self::new(StatusCode::BAD_REQUEST, kind, error, detail, reason)
-    }
-
-    pub(super) fn invalid_request(detail: impl Into<Cow<'static, str>>) -> Self {
-        Self::bad_request("invalid_request", detail.into(), "invalid_request")
-    }
-
-    pub(super) fn unsupported_grant_type(accepted: &str) -> Self {
-        let detail = format!("The grant type is not supported; {accepted}");
-        Self::bad_request(
-            "unsupported_grant_type",
-            detail.into(),
-            "unsupported_grant_type",
-        )
-    }
-
-    pub(super) fn invalid_scope() -> Self {
-        let detail = "The scope is malformed, unknown, or more than was granted";
-        Self::bad_request("invalid_scope", detail.into(), "invalid_scope")
-    }
-
-    pub(super) fn invalid_target() -> Self {
-        let detail = "The resource is malformed, unknown, or more than was granted";
-        Self::bad_request("invalid_target", detail.into(), "invalid_target")
-    }
-
-    pub(super) fn unsupported_token_type() -> Self {
-        let detail = "Tokens of this type cannot be revoked";
-        Self::bad_request(
-            "unsupported_token_type",
-            detail.into(),
-            "unsupported_token_type",
-        )
-    }
-
-    pub(super) fn foreign_token() -> Self {
-        let detail = "The token was issued to another client";
-        Self::bad_request("unauthorized_client", detail.into(), "token_foreign")
-    }
-
-    /// The client is unknown, its secret is wrong, or there is none.
-    pub(super) fn invalid_client() -> Self {
-        Self::new(
-            StatusCode::UNAUTHORIZED,
-            ("unauthorized", "Unauthorized"),
-            "invalid_client",
-            Cow::Borrowed("Invalid client credentials"),
-            "invalid_client",
-        )
-    }
-
-    /// The refresh token is good for nothing. That is 401 by the contract of this crate, and 400 by RFC 6749.
-    pub(super) fn invalid_grant(by_rfc: bool, reason: &'static str) -> Self {
-        let detail = Cow::Borrowed("Invalid or expired refresh token");
-        if by_rfc {
-            return Self::bad_request("invalid_grant", detail, reason);
-        }
-        Self::new(
-            StatusCode::UNAUTHORIZED,
-            ("unauthorized", "Unauthorized"),
-            "invalid_grant",
-            detail,
-            reason,
-        )
-    }
-
-    pub(super) fn method_not_allowed() -> Self {
-        let mut refusal = Self::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            ("method-not-allowed", "Method Not Allowed"),
-            "invalid_request",
-            Cow::Borrowed("Only POST is allowed"),
-            "method_not_allowed",
-        );
-        refusal.0.header = Some((ALLOW, "POST"));
-        refusal
-    }
-
-    pub(super) fn unsupported_media_type(json: bool) -> Self {
-        let (detail, accepted) = if json {
-            (
-                "The body must be application/x-www-form-urlencoded or application/json",
-                "application/x-www-form-urlencoded, application/json",
-            )
-        } else {
-            (
-                "The body must be application/x-www-form-urlencoded",
-                "application/x-www-form-urlencoded",
-            )
-        };
-        let mut refusal = Self::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            ("unsupported-media-type", "Unsupported Media Type"),
-            "invalid_request",
-            Cow::Borrowed(detail),
-            "unsupported_media_type",
-        );
-        refusal.0.header = Some((ACCEPT, accepted));
-        refusal
-    }
-
-    pub(super) fn unsupported_content_coding() -> Self {
-        let mut refusal = Self::unsupported_media_type(false);
-        refusal.0.detail = Cow::Borrowed("The body must have no content coding");
-        refusal.0.header = Some((ACCEPT_ENCODING, "identity"));
-        refusal
-    }
-
-    pub(super) fn content_too_large(at_most: usize) -> Self {
-        Self::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            ("content-too-large", "Content Too Large"),
-            "invalid_request",
-            Cow::Owned(format!("The body must have at most {at_most} bytes")),
-            "content_too_large",
-        )
-    }
-
-    pub(super) fn request_timeout() -> Self {
-        Self::new(
-            StatusCode::REQUEST_TIMEOUT,
-            ("request-timeout", "Request Timeout"),
-            "invalid_request",
-            Cow::Borrowed("The body did not come in time, please try again"),
-            "request_timeout",
-        )
-    }
-
-    /// There were too many failures.
-    fn too_many_requests(retry_after: Duration) -> Self {
-        let mut refusal = Self::new(
-            StatusCode::TOO_MANY_REQUESTS,
-            ("too-many-requests", "Too Many Requests"),
-            "temporarily_unavailable",
-            Cow::Borrowed("Too many failed attempts, please try again later"),
-            "too_many_failures",
-        );
-        refusal.0.retry_after = Some(retry_after);
-        refusal
-    }
-
-    /// What is needed cannot be reached.
-    pub(super) fn unavailable(
-        reason: &'static str,
-        source: impl Into<Box<dyn Error + Send + Sync>>,
-    ) -> Self {
-        let mut refusal = Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            ("service-unavailable", "Service Unavailable"),
-            "temporarily_unavailable",
-            Cow::Borrowed("The token service is temporarily unavailable, please try again"),
-            reason,
-        );
-        refusal.0.retry_after = Some(COME_BACK_AFTER);
-        refusal.0.source = Some(source.into());
-        refusal
-    }
-
-    #[cfg_attr(
-        not(feature = "tracing"),
-        allow(dead_code, reason = "asked by events alone")
-    )]
-    pub(super) fn status(&self) -> StatusCode {
-        self.0.status
-    }
-
-    pub(super) fn reason(&self) -> &'static str {
-        self.0.reason
-    }
-
-    #[cfg_attr(
-        not(feature = "tracing"),
-        allow(dead_code, reason = "asked by events alone")
-    )]
-    pub(super) fn source(&self) -> Option<&(dyn Error + Send + Sync)> {
-        self.0.source.as_deref()
-    }
-}
-
-/// As long as the layer asks clients to wait where keys are out of reach.
-const COME_BACK_AFTER: Duration = Duration::from_secs(5);
-
-impl From<StoreError> for Refusal {
-    fn from(error: StoreError) -> Self {
-        Self::unavailable("store_unavailable", error)
-    }
-}
-
-impl From<Unauthenticated> for Refusal {
-    fn from(why: Unauthenticated) -> Self {
-        match why {
-            Unauthenticated::Refused => Self::invalid_client(),
-            Unauthenticated::TooMany(too_many) => Self::too_many_requests(too_many.retry_after),
-            Unauthenticated::Unavailable(error) => error.into(),
-        }
-    }
 }
 
 /// The voice of an authorization server.

@@ -15,8 +15,8 @@ use http_body::Body;
 use tower_service::Service;
 
 use super::{
-    answer::Refusal,
     observe,
+    refusal::Refusal,
     request::{self, Form, Parameters},
     server::Server,
 };

@@ -6,12 +6,13 @@ use bytes::Bytes;
 use http::Response;
 
 use super::{
-    answer::{Refusal, Tokens},
+    answer::Tokens,
     claims::AccessToken,
     client::Client,
     endpoint::Asked,
     grant::Grant,
     refresh::{RefreshFamily, token::RefreshToken},
+    refusal::Refusal,
     request::{self, Credentials},
     server::Server,
 };

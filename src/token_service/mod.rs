@@ -2,9 +2,10 @@
 //! published keys. [`AuthorizationServer`] is where to begin.
 //!
 //! A request comes in at `endpoint`, is read by `request`, its client judged by `client`, and goes on to `issue`,
-//! `renew` or `revoke`; what is answered is in `answer`. Refresh tokens are kept by `refresh`, keys by `keys`.
+//! `renew` or `revoke`; what is answered is in `answer`, and why there is nothing in `refusal`. Refresh tokens are kept by `refresh`, keys by `keys`.
 
 mod answer;
+mod builder;
 mod claims;
 mod client;
 mod document;
@@ -17,11 +18,13 @@ mod limit;
 mod metadata;
 mod observe;
 mod refresh;
+mod refusal;
 mod renew;
 mod request;
 mod revoke;
 mod server;
 
+pub use builder::AuthorizationServerBuilder;
 pub use claims::ExtraClaims;
 pub use client::{Client, ClientBuilder, ClientStore, InMemoryClients, SecretHash};
 pub use endpoint::{TokenFuture, TokenService};
@@ -33,4 +36,4 @@ pub use refresh::RedisRefreshStore;
 pub use refresh::{
     InMemoryRefreshStore, RefreshFamily, RefreshStore, Rotated, Rotation, Secret, TokenHash,
 };
-pub use server::{AuthorizationServer, AuthorizationServerBuilder};
+pub use server::AuthorizationServer;

@@ -1,6 +1,6 @@
 //! What is told of issuing tokens: events of `tracing`, counts of `metrics`.
 
-use super::{answer::Refusal, endpoint::Endpoint, refresh::RefreshFamily};
+use super::{endpoint::Endpoint, refresh::RefreshFamily, refusal::Refusal};
 use crate::observe;
 
 /// An endpoint has come to an answer.

@@ -4,12 +4,13 @@ use bytes::Bytes;
 use http::Response;
 
 use super::{
-    answer::{Refusal, Tokens},
+    answer::Tokens,
     endpoint::{Asked, missing},
     grant::Grant,
     issue::{Authenticated, narrowed, no_crypto},
     observe,
     refresh::{RefreshFamily, Rotated, Rotation, token::RefreshToken},
+    refusal::Refusal,
     server::Server,
 };
 

@@ -12,7 +12,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::value::RawValue;
 use tokio::time::timeout;
 
-use super::answer::Refusal;
+use super::refusal::Refusal;
 use crate::json;
 
 /// More no request needs: the longest parameters are tokens.

@@ -4,8 +4,9 @@ use bytes::Bytes;
 use http::Response;
 
 use super::{
-    answer::{self, Refusal},
+    answer,
     endpoint::{Asked, missing},
+    refusal::Refusal,
     server::Server,
 };
 use crate::{

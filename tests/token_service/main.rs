@@ -24,6 +24,8 @@ mod config;
 mod contract;
 mod faults;
 mod lab;
+#[cfg(feature = "metrics")]
+mod observed;
 mod published;
 #[cfg(feature = "redis")]
 mod redis;

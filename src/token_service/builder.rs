@@ -1,0 +1,304 @@
+//! Builds an [`AuthorizationServer`], or says what is missing.
+
+use std::{fmt, net::IpAddr, num::NonZeroU32, sync::Arc, time::Duration};
+
+use http::request::Parts;
+
+use super::{
+    answer::Voice,
+    claims::{ExtraClaims, ExtraClaimsFn},
+    client::{ClientStore, authentication::Authenticator},
+    grant::Grant,
+    keys::SigningKeys,
+    lifetime,
+    limit::FailureLimit,
+    metadata::absolute,
+    refresh::{InMemoryRefreshStore, RefreshStore},
+    server::{AuthorizationServer, PeerFn, Server, Settings},
+};
+use crate::{
+    clock::{Clock, SystemClock},
+    error::ConfigError,
+    reject::ProblemJson,
+    revocation::Revocation,
+};
+
+/// Builds an [`AuthorizationServer`].
+#[must_use]
+pub struct AuthorizationServerBuilder {
+    settings: Settings,
+    keys: Option<SigningKeys>,
+    clients: Option<Arc<dyn ClientStore>>,
+    refresh_tokens: Option<Arc<dyn RefreshStore>>,
+    revocation: Option<Arc<dyn Revocation>>,
+    problems: ProblemJson,
+    realm: String,
+    peer: Option<Arc<PeerFn>>,
+    failures: Option<(u32, u32)>,
+    extra_claims: Option<Arc<ExtraClaimsFn>>,
+    clock: Arc<dyn Clock>,
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+impl AuthorizationServerBuilder {
+    pub(super) fn new() -> Self {
+        Self {
+            settings: Settings {
+                issuer: String::new(),
+                audiences: Vec::new(),
+                access_token_lifetime: 15 * MINUTE,
+                refresh_token_idle_lifetime: 14 * DAY,
+                refresh_token_lifetime: 90 * DAY,
+                grace: Duration::ZERO,
+                body_timeout: Duration::from_secs(10),
+                store_timeout: Duration::from_secs(5),
+            },
+            keys: None,
+            clients: None,
+            refresh_tokens: None,
+            revocation: None,
+            problems: ProblemJson::new(),
+            realm: "api".to_owned(),
+            peer: None,
+            failures: Some((10, 60)),
+            extra_claims: None,
+            clock: Arc::new(SystemClock),
+        }
+    }
+
+    /// Sets who issues: the `iss` of the tokens, and the `issuer` of the metadata. A URL (RFC 8414 §2).
+    pub fn issuer(mut self, issuer: impl Into<String>) -> Self {
+        self.settings.issuer = issuer.into();
+        self
+    }
+
+    /// Sets whom the tokens of clients without audiences of their own are meant for: their `aud`. May be called more
+    /// than once; tokens then are for all of them, unless a request chooses by `resource` (RFC 8707).
+    pub fn audience(mut self, audience: impl Into<String>) -> Self {
+        self.settings.audiences.push(audience.into());
+        self
+    }
+
+    /// Sets the keys that access tokens are signed with.
+    pub fn signing_keys(mut self, keys: SigningKeys) -> Self {
+        self.keys = Some(keys);
+        self
+    }
+
+    /// Sets where clients are kept.
+    pub fn clients(mut self, store: impl ClientStore) -> Self {
+        self.clients = Some(Arc::new(store));
+        self
+    }
+
+    /// Sets where refresh tokens are kept. The default is in memory, for one process.
+    pub fn refresh_tokens(mut self, store: impl RefreshStore) -> Self {
+        self.refresh_tokens = Some(Arc::new(store));
+        self
+    }
+
+    /// Sets where revoked access tokens are kept, for the
+    /// [`revocation_endpoint`](AuthorizationServer::revocation_endpoint). Services refuse them by a
+    /// [`RevocationList`](crate::RevocationList). Without one, access tokens cannot be revoked.
+    pub fn revocation(mut self, revocation: impl Revocation) -> Self {
+        self.revocation = Some(Arc::new(revocation));
+        self
+    }
+
+    /// Sets how long access tokens are good, in whole seconds, 24 hours at most. The default is 15 minutes: what was
+    /// withdrawn is used no longer than that by services without a list of revocations.
+    pub fn access_token_lifetime(mut self, lifetime: Duration) -> Self {
+        self.settings.access_token_lifetime = lifetime;
+        self
+    }
+
+    /// Sets after how long without use refresh tokens expire, in whole seconds, a year at most. The default is 14
+    /// days: a client that was away for a holiday need not authenticate anew.
+    pub fn refresh_token_idle_lifetime(mut self, lifetime: Duration) -> Self {
+        self.settings.refresh_token_idle_lifetime = lifetime;
+        self
+    }
+
+    /// Sets after how long refresh tokens expire however often they are rotated, in whole seconds, a year at most. The
+    /// default is 90 days.
+    pub fn refresh_token_lifetime(mut self, lifetime: Duration) -> Self {
+        self.settings.refresh_token_lifetime = lifetime;
+        self
+    }
+
+    /// Sets for how long a refresh token that was rotated may be presented again, and gets the same successor once
+    /// more: for clients whose connection broke before they had the answer. In whole seconds, 60 at most. The
+    /// default is 0, which is never: for so long a thief could use a token unnoticed.
+    pub fn refresh_token_grace(mut self, grace: Duration) -> Self {
+        self.settings.grace = grace;
+        self
+    }
+
+    /// Sets `type` base, trace ids and so on of the problems. The default is that of [`ProblemJson::new`].
+    pub fn problems(mut self, problems: ProblemJson) -> Self {
+        self.problems = problems;
+        self
+    }
+
+    /// Sets the realm of the challenges (RFC 9110 §11.5). The default is `api`.
+    pub fn realm(mut self, realm: impl Into<String>) -> Self {
+        self.realm = realm.into();
+        self
+    }
+
+    /// Sets from which address a request comes, so that failures of one peer do not stand in the way of others. Behind
+    /// a proxy that is the address that the proxy says, in a header that nobody else can set. Those for whom the
+    /// function gives `None` are one peer together.
+    pub fn peer<F>(mut self, f: F) -> Self
+    where
+        F: Fn(&Parts) -> Option<IpAddr> + Send + Sync + 'static,
+    {
+        self.peer = Some(Arc::new(f));
+        self
+    }
+
+    /// Sets how many authentications of clients may fail in a minute: from one peer for one client, and from one peer
+    /// in all. More are answered 429, until there is room again. The default is 10 and 60, far from what a client
+    /// with an old secret does by mistake, and too few to guess a secret.
+    pub fn failures_a_minute(mut self, per_client: u32, per_peer: u32) -> Self {
+        self.failures = Some((per_client, per_peer));
+        self
+    }
+
+    /// Lets authentications fail without a limit: where something in front of this server sees to it.
+    pub fn unlimited_failures(mut self) -> Self {
+        self.failures = None;
+        self
+    }
+
+    /// Adds claims of one's own to access tokens.
+    ///
+    /// ```
+    /// use tower_bearer::token_service::AuthorizationServer;
+    ///
+    /// let server = AuthorizationServer::builder().extra_claims(|grant, claims| {
+    ///     claims.set("tenant", grant.client_id().split('-').next());
+    /// });
+    /// ```
+    pub fn extra_claims<F>(mut self, f: F) -> Self
+    where
+        F: Fn(&Grant, &mut ExtraClaims) + Send + Sync + 'static,
+    {
+        self.extra_claims = Some(Arc::new(f));
+        self
+    }
+
+    /// Sets within which time the body of a request must have come. The default is 10 seconds.
+    pub fn body_timeout(mut self, time: Duration) -> Self {
+        self.settings.body_timeout = time;
+        self
+    }
+
+    /// Sets how long a store may take for one operation. The default is 5 seconds.
+    pub fn store_timeout(mut self, time: Duration) -> Self {
+        self.settings.store_timeout = time;
+        self
+    }
+
+    /// Sets the clock by which tokens are issued. The default is that of the system.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// The server.
+    ///
+    /// # Errors
+    /// If there is no issuer, audience, key or client store; if the issuer is no URL; if it is not said who the peers
+    /// are, nor that failures are not limited; if a lifetime, a limit, a timeout or the realm is out of bounds.
+    pub fn build(self) -> Result<AuthorizationServer, ConfigError> {
+        self.check()?;
+        let missing =
+            |what: &str| ConfigError::new(format!("the authorization server has no {what}"));
+        let keys = self
+            .keys
+            .ok_or_else(|| missing("keys: set them by `signing_keys`"))?;
+        let clients = self
+            .clients
+            .ok_or_else(|| missing("clients: set them by `clients`"))?;
+        keys.expect_lifetime(self.settings.access_token_lifetime);
+        let limit = match self.failures {
+            None => None,
+            Some((per_client, per_peer)) => {
+                let number = |number| {
+                    NonZeroU32::new(number).ok_or(ConfigError::new(
+                        "a limit of 0 failures a minute lets nobody authenticate: use 1 or more",
+                    ))
+                };
+                let clock = Arc::clone(&self.clock);
+                Some(FailureLimit::new(
+                    number(per_client)?,
+                    number(per_peer)?,
+                    clock,
+                ))
+            }
+        };
+        let peer = match (self.peer, &limit) {
+            (Some(peer), _) => peer,
+            (None, None) => Arc::new(|_: &Parts| None),
+            (None, Some(_)) => {
+                return Err(ConfigError::new(
+                    "it is not known from whom failures come, so that those of one peer would lock out all: set \
+                     `peer`, or write `unlimited_failures`",
+                ));
+            }
+        };
+        let refresh_tokens = self
+            .refresh_tokens
+            .unwrap_or_else(|| Arc::new(InMemoryRefreshStore::with_clock(Arc::clone(&self.clock))));
+        Ok(AuthorizationServer(Arc::new(Server {
+            clients: Authenticator::new(clients, limit, self.settings.store_timeout),
+            voice: Voice::new(self.problems, &self.realm)?,
+            settings: self.settings,
+            keys,
+            refresh_tokens,
+            revocation: self.revocation,
+            peer,
+            extra_claims: self.extra_claims,
+            clock: self.clock,
+        })))
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let settings = &self.settings;
+        absolute(&settings.issuer)?;
+        if settings.issuer.contains('?') {
+            return Err(ConfigError::new("an issuer has no query (RFC 8414 §2)"));
+        }
+        if settings.audiences.is_empty() || settings.audiences.iter().any(String::is_empty) {
+            return Err(ConfigError::new(
+                "access tokens need to say whom they are meant for (RFC 9068 §2.2): set `audience`",
+            ));
+        }
+        lifetime::check_access_token(Some(settings.access_token_lifetime))?;
+        lifetime::check_refresh_token(Some(settings.refresh_token_idle_lifetime))?;
+        lifetime::check_refresh_token(Some(settings.refresh_token_lifetime))?;
+        if settings.grace > MINUTE {
+            return Err(ConfigError::new(
+                "the grace of refresh tokens is over 60 seconds: so long a thief could use one unnoticed",
+            ));
+        }
+        let timeouts = [settings.body_timeout, settings.store_timeout];
+        if timeouts.iter().any(|time| time.is_zero() || *time > MINUTE) {
+            return Err(ConfigError::new(
+                "`body_timeout` and `store_timeout` must be over 0, and not over a minute",
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for AuthorizationServerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthorizationServerBuilder")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
