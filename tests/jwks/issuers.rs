@@ -128,9 +128,13 @@ async fn they_come_and_go_at_run_time() {
     let (first, later) = (Tenant::new("first"), Tenant::new("later"));
     let verifier: JwtVerifier = builder().trust(first.trusted()).build().unwrap();
     let cached = tower_bearer::Cached::new(verifier.clone()).clock(clock());
-    let not_trusted = Said::Refused(reason::ISSUER_MISMATCH);
+    // Whichever of its claims is read first.
+    let not_trusted = |said: Said| {
+        let reasons = [reason::ISSUER_MISMATCH, reason::AUDIENCE_MISMATCH];
+        assert!(reasons.map(Said::Refused).contains(&said), "{said:?}");
+    };
     assert_eq!(ask(&cached, &first.token()).await, Said::In);
-    assert_eq!(ask(&cached, &later.token()).await, not_trusted);
+    not_trusted(ask(&cached, &later.token()).await);
 
     verifier.trust(later.trusted()).unwrap();
     assert_eq!(ask(&cached, &later.token()).await, Said::In);
@@ -138,7 +142,7 @@ async fn they_come_and_go_at_run_time() {
 
     assert!(verifier.distrust(&later.name));
     assert!(!verifier.distrust(&later.name));
-    assert_eq!(at_once(&cached, &later.token()), not_trusted);
+    not_trusted(at_once(&cached, &later.token()));
     assert_eq!(at_once(&cached, &first.token()), Said::In);
 
     // In place of itself, with other keys: what rested on the former ones has ended.
@@ -151,7 +155,7 @@ async fn they_come_and_go_at_run_time() {
 
     // None is left, and nothing is let in.
     assert!(verifier.distrust(&first.name));
-    assert_eq!(at_once(&cached, &replaced.token()), not_trusted);
+    not_trusted(at_once(&cached, &replaced.token()));
 }
 
 /// A token waits for the keys of an issuer that is distrusted meanwhile.
