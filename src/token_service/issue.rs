@@ -26,14 +26,24 @@ impl Server {
         with_refresh_token: bool,
     ) -> Result<Response<Bytes>, Refusal> {
         let client = self.authenticated(asked).await?;
-        let whole = self.whole_grant(&client);
-        let grant = narrowed(&whole, asked)?;
+        let grant = narrowed(&self.whole_grant(&client), asked)?;
+        let tokens = self.first_tokens(&client, grant, with_refresh_token);
+        Ok(tokens.await?.into_response())
+    }
+
+    /// The tokens that a grant begins with.
+    pub(super) async fn first_tokens(
+        &self,
+        client: &Client,
+        grant: Grant,
+        with_refresh_token: bool,
+    ) -> Result<Tokens, Refusal> {
         let now = self.clock.now();
-        let lifetime = self.access_token_lifetime(&client);
+        let lifetime = self.access_token_lifetime(client);
         let access_token = self.access_token(&grant, now, lifetime)?;
         let scope = grant.scope.clone();
         let refresh_token = if with_refresh_token {
-            Some(self.first_refresh_token(&client, grant, now).await?)
+            Some(self.first_refresh_token(client, grant, now).await?)
         } else {
             None
         };
@@ -43,8 +53,7 @@ impl Server {
             expires_in: lifetime.as_secs(),
             refresh_token,
             scope,
-        }
-        .into_response())
+        })
     }
 
     /// The client that a request is from, which must say so.
@@ -161,8 +170,21 @@ pub(super) fn no_crypto() -> Refusal {
 
 /// What of a grant a request asks for: all, or the `scope` and `resource` that it names.
 pub(super) fn narrowed(whole: &Grant, asked: Asked<'_>) -> Result<Grant, Refusal> {
+    narrowed_to(
+        whole,
+        asked.parameters.get("scope"),
+        &asked.parameters.resources(),
+    )
+}
+
+/// A grant of this scope and for these resources, or of all that are in it where none is named.
+pub(super) fn narrowed_to(
+    whole: &Grant,
+    scope: Option<&str>,
+    resources: &[&str],
+) -> Result<Grant, Refusal> {
     let mut grant = whole.clone();
-    if let Some(scope) = asked.parameters.get("scope") {
+    if let Some(scope) = scope {
         // Each once, in the order in which they were asked for.
         let mut wanted: Vec<&str> = Vec::new();
         for scope in scope.split(' ') {
@@ -175,12 +197,9 @@ pub(super) fn narrowed(whole: &Grant, asked: Asked<'_>) -> Result<Grant, Refusal
         }
         grant.scope = scope_tokens(wanted).map_err(|_| Refusal::invalid_scope())?;
     }
-    let resources = asked.parameters.resources();
     if !resources.is_empty() {
-        if !resources
-            .iter()
-            .all(|resource| whole.audiences().any(|known| known == *resource))
-        {
+        let is_granted = |resource: &&str| whole.audiences().any(|known| known == *resource);
+        if !resources.iter().all(is_granted) {
             return Err(Refusal::invalid_target());
         }
         grant

@@ -24,7 +24,7 @@ pub(super) struct Details {
     pub(super) header: Option<(HeaderName, &'static str)>,
     /// For the log: why, in a short constant, and what is behind it.
     reason: &'static str,
-    source: Option<Box<dyn Error + Send + Sync>>,
+    pub(super) source: Option<Box<dyn Error + Send + Sync>>,
 }
 
 impl Refusal {

@@ -22,6 +22,7 @@ mod support;
 mod clients;
 mod config;
 mod contract;
+mod direct;
 mod faults;
 mod lab;
 #[cfg(feature = "metrics")]
