@@ -27,7 +27,10 @@ impl Heads {
     pub(super) fn response(&self, kind: AuthErrorKind, body: Bytes) -> Response<Bytes> {
         let mut headers = self.0.get(kind.index()).cloned().unwrap_or_default();
         // Of so few, it is found by its name faster than by its hash.
-        if let Some((_, length)) = headers.iter_mut().find(|(name, _)| **name == CONTENT_LENGTH) {
+        if let Some((_, length)) = headers
+            .iter_mut()
+            .find(|(name, _)| **name == CONTENT_LENGTH)
+        {
             *length = content_length(body.len());
         }
         let mut response = Response::new(body);

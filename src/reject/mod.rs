@@ -156,8 +156,7 @@ impl Voice {
 
 /// Adds to an answer the headers that the protocol asks for.
 fn complete(response: &mut Response<Bytes>, error: &AuthError, challenges: &Challenges) {
-    let challenged =
-        error.kind().code().is_some() || response.status() == StatusCode::UNAUTHORIZED;
+    let challenged = error.kind().code().is_some() || response.status() == StatusCode::UNAUTHORIZED;
     if challenged || matches!(error.kind(), AuthErrorKind::MissingToken) {
         add_challenge(response, challenges.of(error));
     }
