@@ -9,7 +9,7 @@ use super::{
 };
 use crate::error::{AuthError, AuthErrorKind};
 
-/// The headers of each kind. To copy them takes a third of the time that it takes to insert them.
+/// The headers of each kind. To copy them takes less than half the time that it takes to insert them.
 #[derive(Clone)]
 pub(super) struct Heads([HeaderMap; AuthErrorKind::ALL.len()]);
 
@@ -37,5 +37,58 @@ impl Heads {
         *response.status_mut() = kind.status();
         *response.headers_mut() = headers;
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http::{HeaderValue, Method, Request, header::SET_COOKIE};
+
+    use super::super::{ProblemJson, Reject, RejectFn, Voice};
+    use super::*;
+
+    #[test]
+    fn an_answer_of_copied_headers_is_that_of_inserted_ones() {
+        let problems = ProblemJson::new();
+        let mut copying = Voice::new(problems.clone());
+        let mut inserting = Voice::new(RejectFn(move |error: &_, request: &_| {
+            problems.reject(error, request)
+        }));
+        for voice in [&mut copying, &mut inserting] {
+            voice
+                .set_challenges(|challenges| challenges.set_realm("elements"))
+                .unwrap();
+        }
+        for kind in AuthErrorKind::ALL {
+            let plain = AuthError::plain(kind);
+            for error in [
+                plain.clone(),
+                plain.clone().with_source("because"),
+                plain.clone().with_retry_after(Duration::from_secs(7)),
+                plain.clone().with_challenge_parameter("max_age", "60"),
+                plain.with_header(SET_COOKIE, HeaderValue::from_static("a=b")),
+            ] {
+                for (method, path) in [
+                    (Method::GET, "/elements/7".to_owned()),
+                    (Method::HEAD, "/elements".to_owned()),
+                    (Method::GET, format!("/{}", "e".repeat(1000))),
+                ] {
+                    let request = Request::builder()
+                        .method(method)
+                        .uri(path)
+                        .header("x-request-id", "17")
+                        .body(())
+                        .unwrap();
+                    let (request, ()) = request.into_parts();
+                    let copied = copying.answer(error.clone(), &request);
+                    let inserted = inserting.answer(error.clone(), &request);
+                    assert_eq!(copied.status(), inserted.status());
+                    assert_eq!(copied.headers(), inserted.headers());
+                    assert_eq!(copied.body(), inserted.body());
+                }
+            }
+        }
     }
 }

@@ -65,6 +65,10 @@ impl<'a> Tape<'a> {
         self.whole = false;
     }
 
+    #[allow(
+        clippy::ptr_arg,
+        reason = "what is not borrowed from the text cannot be kept"
+    )]
     pub(super) fn push_text(&mut self, text: &Cow<'a, str>) {
         match text {
             Cow::Borrowed(text) => self.push(Event::Text(text)),
