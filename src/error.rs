@@ -341,6 +341,15 @@ impl AuthError {
                 .is_none_or(|more| more.scope.is_none() && more.parameters.is_empty())
     }
 
+    /// Whether it is answered as all of its kind are, headers included.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.has_plain_challenge()
+            && self
+                .more
+                .as_deref()
+                .is_none_or(|more| more.retry_after.is_none() && more.headers.is_empty())
+    }
+
     /// Whether the client is told what is told to all of this kind.
     pub(crate) fn has_plain_detail(&self) -> bool {
         self.more

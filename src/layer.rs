@@ -9,7 +9,7 @@ use tower_layer::Layer;
 use crate::{
     check::{Check, CheckContext, CheckFn},
     error::{AuthError, ConfigError},
-    reject::{Challenges, ProblemJson, Reject, RejectFn, Voice},
+    reject::{ProblemJson, Reject, RejectFn, Voice},
     require::RequireLayer,
     service::BearerAuth,
     token::TokenSource,
@@ -82,10 +82,7 @@ impl<V: Verifier> BearerAuthLayer<V> {
         Self {
             auth: Auth {
                 verifier: Arc::new(verifier),
-                voice: Arc::new(Voice {
-                    reject: Arc::new(ProblemJson::new()),
-                    challenges: Challenges::default(),
-                }),
+                voice: Arc::new(Voice::new(ProblemJson::new())),
                 sources: Arc::new([]),
                 checks: Vec::new(),
                 exemptions: Vec::new(),
@@ -101,7 +98,8 @@ impl<V: Verifier> BearerAuthLayer<V> {
     /// # Errors
     /// If it is empty, or holds what cannot stand in a header.
     pub fn realm(mut self, realm: &str) -> Result<Self, ConfigError> {
-        self.voice().challenges.set_realm(realm)?;
+        self.voice()
+            .set_challenges(|challenges| challenges.set_realm(realm))?;
         Ok(self)
     }
 
@@ -111,7 +109,8 @@ impl<V: Verifier> BearerAuthLayer<V> {
     /// # Errors
     /// If there is none, or one that cannot be a scope (RFC 6749 §3.3).
     pub fn advertise_scope(mut self, scope: &str) -> Result<Self, ConfigError> {
-        self.voice().challenges.set_scope(scope)?;
+        self.voice()
+            .set_challenges(|challenges| challenges.set_scope(scope))?;
         Ok(self)
     }
 
@@ -121,14 +120,15 @@ impl<V: Verifier> BearerAuthLayer<V> {
     /// # Errors
     /// If it is no absolute URL.
     pub fn resource_metadata(mut self, url: &str) -> Result<Self, ConfigError> {
-        self.voice().challenges.set_resource_metadata(url)?;
+        self.voice()
+            .set_challenges(|challenges| challenges.set_resource_metadata(url))?;
         Ok(self)
     }
 
     /// Sets who makes the answer to a refused request. The default is [`ProblemJson`].
     #[must_use]
     pub fn reject<R: Reject>(mut self, reject: R) -> Self {
-        self.voice().reject = Arc::new(reject);
+        self.voice().set_reject(reject);
         self
     }
 

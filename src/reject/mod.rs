@@ -10,12 +10,13 @@ use http::{
 };
 
 use crate::{
-    error::{AuthError, AuthErrorKind},
+    error::{AuthError, AuthErrorKind, ConfigError},
     observe,
 };
 
 mod challenge;
 mod grpc;
+mod heads;
 mod problem;
 mod problem_json;
 mod trace_id;
@@ -29,6 +30,8 @@ pub(crate) use challenge::{Challenges, scope_tokens};
 pub use grpc::{grpc_response, is_grpc};
 pub use problem::Problem;
 pub use problem_json::ProblemJson;
+
+use heads::Heads;
 
 /// Makes the answer to a request that is refused.
 ///
@@ -64,11 +67,23 @@ pub use problem_json::ProblemJson;
 pub trait Reject: Send + Sync + 'static {
     /// The answer to `request`, which was refused because of `error`.
     fn reject(&self, error: &AuthError, request: &Parts) -> Response<Bytes>;
+
+    /// The body of the same answer, where all else of it is as [`Problem::into_response`] makes it for
+    /// this kind of error: the layer has those headers ready, with its own.
+    #[doc(hidden)]
+    fn problem_document(&self, error: &AuthError, request: &Parts) -> Option<Bytes> {
+        let _ = (error, request);
+        None
+    }
 }
 
 impl<R: Reject + ?Sized> Reject for Arc<R> {
     fn reject(&self, error: &AuthError, request: &Parts) -> Response<Bytes> {
         (**self).reject(error, request)
+    }
+
+    fn problem_document(&self, error: &AuthError, request: &Parts) -> Option<Bytes> {
+        (**self).problem_document(error, request)
     }
 }
 
@@ -90,35 +105,73 @@ where
 /// request that it let through anonymously all speak with it: here is where refusals are observed.
 #[derive(Clone)]
 pub(crate) struct Voice {
-    pub(crate) reject: Arc<dyn Reject>,
-    pub(crate) challenges: Challenges,
+    reject: Arc<dyn Reject>,
+    challenges: Challenges,
+    heads: Heads,
 }
 
 impl Voice {
+    pub(crate) fn new(reject: impl Reject) -> Self {
+        let challenges = Challenges::default();
+        Self {
+            reject: Arc::new(reject),
+            heads: Heads::of(&challenges),
+            challenges,
+        }
+    }
+
+    pub(crate) fn set_reject(&mut self, reject: impl Reject) {
+        self.reject = Arc::new(reject);
+    }
+
+    /// Changes the challenges, and what is made of them.
+    pub(crate) fn set_challenges(
+        &mut self,
+        set: impl FnOnce(&mut Challenges) -> Result<(), ConfigError>,
+    ) -> Result<(), ConfigError> {
+        set(&mut self.challenges)?;
+        self.heads = Heads::of(&self.challenges);
+        Ok(())
+    }
+
     pub(crate) fn answer(&self, error: AuthError, request: &Parts) -> Response<Bytes> {
-        let mut response = self.reject.reject(&error, request);
-        let challenged =
-            error.kind().code().is_some() || response.status() == StatusCode::UNAUTHORIZED;
-        if challenged || matches!(error.kind(), AuthErrorKind::MissingToken) {
-            add_challenge(&mut response, self.challenges.of(&error));
-        }
-        let headers = response.headers_mut();
-        headers
-            .entry(CACHE_CONTROL)
-            .or_insert(HeaderValue::from_static("no-store"));
-        if let Some(delay) = error.retry_after() {
-            let seconds = delay
-                .as_secs()
-                .saturating_add(u64::from(delay.subsec_nanos() > 0));
-            headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
-        }
-        for (name, value) in error.headers() {
-            headers.append(name, value.clone());
-        }
+        let document = match error.is_plain() {
+            true => self.reject.problem_document(&error, request),
+            false => None,
+        };
+        let mut response = match document {
+            Some(document) => self.heads.response(error.kind(), document),
+            None => {
+                let mut response = self.reject.reject(&error, request);
+                complete(&mut response, &error, &self.challenges);
+                response
+            }
+        };
         leave_out_body(&mut response, request);
         observe::refused(&error, response.status());
         response.extensions_mut().insert(error);
         response
+    }
+}
+
+/// Adds to an answer the headers that the protocol asks for.
+fn complete(response: &mut Response<Bytes>, error: &AuthError, challenges: &Challenges) {
+    let challenged = error.kind().code().is_some() || response.status() == StatusCode::UNAUTHORIZED;
+    if challenged || matches!(error.kind(), AuthErrorKind::MissingToken) {
+        add_challenge(response, challenges.of(error));
+    }
+    let headers = response.headers_mut();
+    headers
+        .entry(CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
+    if let Some(delay) = error.retry_after() {
+        let seconds = delay
+            .as_secs()
+            .saturating_add(u64::from(delay.subsec_nanos() > 0));
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+    }
+    for (name, value) in error.headers() {
+        headers.append(name, value.clone());
     }
 }
 

@@ -144,7 +144,7 @@ pub(super) fn problem_response(status: StatusCode, body: Bytes) -> Response<Byte
 }
 
 /// A length as a header. Problems have some hundred bytes, whose three digits are there already.
-fn content_length(length: usize) -> HeaderValue {
+pub(super) fn content_length(length: usize) -> HeaderValue {
     static THREE_DIGITS: [[u8; 3]; 1000] = three_digits();
     match THREE_DIGITS
         .get(length)

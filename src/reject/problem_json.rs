@@ -198,6 +198,28 @@ impl ProblemJson {
         }
     }
 
+    /// The document of an error from parts that are there, if it differs by no more than `instance` and
+    /// `traceId`.
+    fn plain_document(&self, error: &AuthError, request: &Parts) -> Option<Bytes> {
+        let path = request.uri.path();
+        let plain = error.has_plain_detail()
+            && self.instance.is_none()
+            && self.trace_id.is_none()
+            && is_uri_path(path);
+        let head = self.heads.get(error.kind().index()).filter(|_| plain)?;
+        let trace_id = TraceId::of(&request.headers, &self.request_id);
+        let parts = [head.as_bytes(), path.as_bytes(), TRACE_ID, END];
+        let length = parts.iter().map(|part| part.len()).sum::<usize>();
+        // To the byte, so that the body takes the allocation over.
+        let mut document = Vec::with_capacity(length + trace_id.len());
+        document.extend_from_slice(head.as_bytes());
+        document.extend_from_slice(path.as_bytes());
+        document.extend_from_slice(TRACE_ID);
+        trace_id.push_to(&mut document);
+        document.extend_from_slice(END);
+        Some(document.into())
+    }
+
     fn build_heads(&mut self) {
         for kind in AuthErrorKind::ALL {
             let mut problem = Problem::new(kind.status()).detail(kind.detail());
@@ -225,29 +247,17 @@ impl Reject for ProblemJson {
         if grpc::is_grpc(request) || (self.grpc_web && grpc::is_grpc_web(request)) {
             return grpc::grpc_response(error, request);
         }
-        let kind = error.kind();
-        let path = request.uri.path();
-        match self.heads.get(kind.index()) {
-            Some(head)
-                if error.has_plain_detail()
-                    && self.instance.is_none()
-                    && self.trace_id.is_none()
-                    && is_uri_path(path) =>
-            {
-                let trace_id = TraceId::of(&request.headers, &self.request_id);
-                let parts = [head.as_bytes(), path.as_bytes(), TRACE_ID, END];
-                let length = parts.iter().map(|part| part.len()).sum::<usize>();
-                // To the byte, so that the body takes the allocation over.
-                let mut body = Vec::with_capacity(length + trace_id.len());
-                body.extend_from_slice(head.as_bytes());
-                body.extend_from_slice(path.as_bytes());
-                body.extend_from_slice(TRACE_ID);
-                trace_id.push_to(&mut body);
-                body.extend_from_slice(END);
-                problem_response(kind.status(), body.into())
-            }
-            _ => self.problem_of(error, request).into_response(),
+        match self.plain_document(error, request) {
+            Some(document) => problem_response(error.kind().status(), document),
+            None => self.problem_of(error, request).into_response(),
         }
+    }
+
+    fn problem_document(&self, error: &AuthError, request: &Parts) -> Option<Bytes> {
+        if grpc::is_grpc(request) {
+            return None;
+        }
+        self.plain_document(error, request)
     }
 }
 

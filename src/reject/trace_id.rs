@@ -67,12 +67,10 @@ const fn hex(digit: u8) -> u8 {
 /// The trace id of the one `traceparent` (W3C Trace Context §3.2): version 00 has exactly 55
 /// characters, later ones the same first 55 and more only behind a `-`.
 fn traceparent(headers: &HeaderMap) -> Option<&str> {
-    let mut lines = headers.get_all(TRACEPARENT).iter();
-    let line = lines.next()?;
-    if lines.next().is_some() {
+    let line = headers.get(TRACEPARENT)?.as_bytes();
+    if headers.get_all(TRACEPARENT).iter().nth(1).is_some() {
         return None;
     }
-    let line = line.as_bytes();
     let (known, more) = line.split_first_chunk::<55>()?;
     let (version, known) = known.split_first_chunk::<3>()?;
     let (trace_id, known) = known.split_first_chunk::<33>()?;

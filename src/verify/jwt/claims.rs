@@ -1,19 +1,22 @@
-//! The payload of a JWT: the registered claims, read in one pass, and the user's own.
+//! The payload of a JWT, and the registered claims in it.
 
 use std::{borrow::Cow, fmt};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{DeserializeOwned, Error, MapAccess, SeqAccess, Visitor},
-    forward_to_deserialize_any,
+    de::{Error, MapAccess, SeqAccess, Visitor},
 };
 use serde_json::value::RawValue;
 
-use super::{invalid, rules::AtSight};
+use super::{
+    invalid,
+    rules::AtSight,
+    tape::{Event, Tape},
+};
 use crate::{
     clock::NumericDate,
     error::{AuthError, reason},
-    json::{Names, Skipped, Text},
+    json::{Names, Text},
 };
 
 /// The claims that the verifier looks at. One that is there is of the right type, or the payload is
@@ -34,13 +37,19 @@ pub(super) struct Payload<'a> {
 
 impl<'a> Payload<'a> {
     /// Reads a JSON object with unique members, but no further than to a claim that `at_sight` refuses: an
-    /// expired token is the commonest refusal, and most of its claims stand behind its `exp`.
-    pub(super) fn parse(json: &'a str, at_sight: &AtSight<'_>) -> Result<Self, AuthError> {
+    /// expired token is the commonest refusal, and most of its claims stand behind its `exp`. All that is
+    /// read is taken down on `tape`.
+    pub(super) fn parse(
+        json: &'a str,
+        at_sight: &AtSight<'_>,
+        tape: &mut Tape<'a>,
+    ) -> Result<Self, AuthError> {
         let mut payload = Self::default();
         let mut refusal = None;
         let mut deserializer = serde_json::Deserializer::from_str(json);
         let members = Members {
             claims: &mut payload,
+            tape,
             at_sight,
             refusal: &mut refusal,
         };
@@ -59,6 +68,7 @@ impl<'a> Payload<'a> {
 /// Fills in the claims where they are to be: they are many, and moving them takes its time.
 struct Members<'p, 'a> {
     claims: &'p mut Payload<'a>,
+    tape: &'p mut Tape<'a>,
     at_sight: &'p AtSight<'p>,
     refusal: &'p mut Option<AuthError>,
 }
@@ -81,46 +91,51 @@ impl<'de> Visitor<'de> for Members<'_, 'de> {
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
         let mut scp = None;
         let mut names = Names::default();
+        let (object, mut count) = (self.tape.begin(), 0_usize);
         while let Some(Text(name)) = map.next_key()? {
-            let claims = &mut *self.claims;
+            let (claims, tape) = (&mut *self.claims, &mut *self.tape);
+            tape.push_text(&name);
             match &*name {
                 "iss" => {
-                    let Text(issuer) = map.next_value()?;
+                    let issuer = tape.text(map.next_value()?);
                     let judgement = self.at_sight.issuer(&issuer);
                     claims.issuer = Some(issuer);
                     if self.stops_at(judgement) {
                         return Ok(());
                     }
                 }
-                "sub" => claims.subject = Some(map.next_value::<Text<'de>>()?.0),
+                "sub" => claims.subject = Some(tape.text(map.next_value()?)),
                 "aud" => {
-                    let audience = map.next_value()?;
+                    let audience = tape.texts(map.next_value()?);
                     let judgement = self.at_sight.audience(&audience);
                     claims.audience = Some(audience);
                     if self.stops_at(judgement) {
                         return Ok(());
                     }
                 }
-                "client_id" => claims.client_id = Some(map.next_value::<Text<'de>>()?.0),
-                "jti" => claims.id = Some(map.next_value::<Text<'de>>()?.0),
-                "scope" => claims.scope = Some(map.next_value::<Texts<'de>>()?.scopes()?),
-                "scp" => scp = Some(map.next_value::<Texts<'de>>()?.scopes()?),
+                "client_id" => claims.client_id = Some(tape.text(map.next_value()?)),
+                "jti" => claims.id = Some(tape.text(map.next_value()?)),
+                "scope" => claims.scope = Some(tape.texts(map.next_value()?).scopes()?),
+                "scp" => scp = Some(tape.texts(map.next_value()?).scopes()?),
                 "exp" => {
-                    let Date(expires_at) = map.next_value()?;
+                    let expires_at = tape.date(map.next_value()?);
                     claims.expires_at = Some(expires_at);
                     if self.stops_at(self.at_sight.expires_at(expires_at)) {
                         return Ok(());
                     }
                 }
-                "nbf" => claims.not_before = Some(map.next_value::<Date>()?.0),
-                "iat" => claims.issued_at = Some(map.next_value::<Date>()?.0),
-                "cnf" => claims.confirmation = Some(map.next_value()?),
-                _ => {
-                    map.next_value::<Skipped>()?;
+                "nbf" => claims.not_before = Some(tape.date(map.next_value()?)),
+                "iat" => claims.issued_at = Some(tape.date(map.next_value()?)),
+                "cnf" => {
+                    claims.confirmation = Some(map.next_value()?);
+                    tape.leave_out();
                 }
+                _ => map.next_value_seed(tape)?,
             }
             names.add::<A::Error>(name)?;
+            count = count.saturating_add(1);
         }
+        self.tape.end(object, Event::Object(count));
         if self.claims.scope.is_none() {
             self.claims.scope = scp;
         }
@@ -128,19 +143,75 @@ impl<'de> Visitor<'de> for Members<'_, 'de> {
     }
 }
 
+/// How the registered claims are taken down.
+impl<'a> Tape<'a> {
+    fn text(&mut self, Text(text): Text<'a>) -> Cow<'a, str> {
+        self.push_text(&text);
+        text
+    }
+
+    fn texts(&mut self, texts: Texts<'a>) -> Texts<'a> {
+        match &texts {
+            Texts::One(text) => self.push_text(text),
+            Texts::Many(texts) => {
+                self.push(Event::Array(texts.len()));
+                texts.iter().for_each(|Text(text)| self.push_text(text));
+            }
+        }
+        texts
+    }
+
+    fn date(&mut self, date: Date<'a>) -> NumericDate {
+        self.push(date.spelled);
+        date.at
+    }
+}
+
 /// A NumericDate of RFC 7519 §2: a number, fractions allowed. A fraction is rounded up, which for a
 /// clock of whole seconds changes neither when `exp` is reached nor when `nbf` is.
-struct Date(NumericDate);
+struct Date<'a> {
+    at: NumericDate,
+    spelled: Event<'a>,
+}
 
-impl<'de> Deserialize<'de> for Date {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let seconds = f64::deserialize(deserializer)?.ceil();
+impl Date<'_> {
+    fn new<E: Error>(seconds: f64, spelled: Event<'static>) -> Result<Self, E> {
+        let seconds = seconds.ceil();
         let latest = NumericDate::MAX.as_secs() as f64;
         if (0.0..=latest).contains(&seconds) && !seconds.is_sign_negative() {
-            Ok(Self(NumericDate::from_secs(seconds as u64)))
+            let at = NumericDate::from_secs(seconds as u64);
+            Ok(Self { at, spelled })
         } else {
-            Err(D::Error::custom("no date between 1970 and 9999"))
+            Err(E::custom("no date between 1970 and 9999"))
         }
+    }
+}
+
+impl<'de> Deserialize<'de> for Date<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Number;
+
+        impl<'de> Visitor<'de> for Number {
+            type Value = Date<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number")
+            }
+
+            fn visit_u64<E: Error>(self, seconds: u64) -> Result<Date<'de>, E> {
+                Date::new(seconds as f64, Event::Unsigned(seconds))
+            }
+
+            fn visit_i64<E: Error>(self, seconds: i64) -> Result<Date<'de>, E> {
+                Date::new(seconds as f64, Event::Signed(seconds))
+            }
+
+            fn visit_f64<E: Error>(self, seconds: f64) -> Result<Date<'de>, E> {
+                Date::new(seconds, Event::Float(seconds))
+            }
+        }
+
+        deserializer.deserialize_f64(Number)
     }
 }
 
@@ -200,77 +271,5 @@ impl<'de> Deserialize<'de> for Texts<'de> {
         }
 
         deserializer.deserialize_any(OneOrMany)
-    }
-}
-
-/// Reads the user's part of the claims from the same object, once [`Payload::parse`] has read it.
-pub(super) fn custom<C: DeserializeOwned>(json: &str) -> serde_json::Result<C> {
-    C::deserialize(Custom(&mut serde_json::Deserializer::from_str(json)))
-}
-
-/// A deserializer that gives `()` for an object, where nothing of it is asked for.
-struct Custom<'a, 'de>(&'a mut serde_json::Deserializer<serde_json::de::StrRead<'de>>);
-
-impl<'de> Deserializer<'de> for Custom<'_, 'de> {
-    type Error = serde_json::Error;
-
-    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> serde_json::Result<V::Value> {
-        visitor.visit_unit()
-    }
-
-    fn deserialize_unit_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        visitor: V,
-    ) -> serde_json::Result<V::Value> {
-        visitor.visit_unit()
-    }
-
-    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> serde_json::Result<V::Value> {
-        visitor.visit_unit()
-    }
-
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> serde_json::Result<V::Value> {
-        visitor.visit_some(self)
-    }
-
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        name: &'static str,
-        visitor: V,
-    ) -> serde_json::Result<V::Value> {
-        // serde_json's raw values are a newtype of this name, which only it can read.
-        if name == "$serde_json::private::RawValue" {
-            self.0.deserialize_newtype_struct(name, visitor)
-        } else {
-            visitor.visit_newtype_struct(self)
-        }
-    }
-
-    fn deserialize_struct<V: Visitor<'de>>(
-        self,
-        name: &'static str,
-        fields: &'static [&'static str],
-        visitor: V,
-    ) -> serde_json::Result<V::Value> {
-        self.0.deserialize_struct(name, fields, visitor)
-    }
-
-    fn deserialize_enum<V: Visitor<'de>>(
-        self,
-        name: &'static str,
-        variants: &'static [&'static str],
-        visitor: V,
-    ) -> serde_json::Result<V::Value> {
-        self.0.deserialize_enum(name, variants, visitor)
-    }
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> serde_json::Result<V::Value> {
-        self.0.deserialize_any(visitor)
-    }
-
-    forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf seq tuple
-        tuple_struct map identifier
     }
 }

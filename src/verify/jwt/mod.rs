@@ -18,6 +18,7 @@ use crate::{
 mod builder;
 mod claims;
 mod compact;
+mod custom;
 mod headers;
 mod issuer;
 mod issuers;
@@ -26,6 +27,7 @@ mod jwks;
 mod key;
 mod keys;
 mod rules;
+mod tape;
 
 pub use builder::JwtVerifierBuilder;
 pub use issuer::TrustedIssuer;
@@ -38,6 +40,7 @@ use compact::{Buffer, Compact, Header};
 use issuers::Issuers;
 use keys::{Candidate, Loaded};
 use rules::{AtSight, Issuer};
+use tape::Tape;
 
 /// Verifies JSON Web Tokens, with keys that it was given or, with the feature `jwks`, with those that
 /// their issuer publishes (`RemoteKeySet`).
@@ -194,7 +197,8 @@ impl Rules {
             now,
             leeway: self.leeway,
         };
-        let payload = Payload::parse(json, &at_sight)?;
+        let mut tape = Tape::default();
+        let payload = Payload::parse(json, &at_sight, &mut tape)?;
 
         let issuer = issuers.of(&payload)?;
         let chosen = match chosen.take() {
@@ -207,7 +211,7 @@ impl Rules {
         let timer = Timer::start();
         let confirmed = chosen.check_signature(&compact, issuer).and_then(|key| {
             let registered = registered(&payload, json.len())?;
-            let custom = claims::custom(json)
+            let custom = custom::read(json, &tape)
                 .map_err(|error| invalid(reason::CLAIMS_MALFORMED).with_source(error))?;
             let epochs = [key.epoch.clone(), issuer.trusted.clone()];
             Ok(Claims::from_parts(registered, valid_until, epochs, custom))
