@@ -220,6 +220,10 @@ impl ProblemJson {
         Some(document.into())
     }
 
+    fn speaks_grpc(&self, request: &Parts) -> bool {
+        grpc::is_grpc(request) || (self.grpc_web && grpc::is_grpc_web(request))
+    }
+
     fn build_heads(&mut self) {
         for kind in AuthErrorKind::ALL {
             let mut problem = Problem::new(kind.status()).detail(kind.detail());
@@ -244,7 +248,7 @@ const END: &[u8] = b"\"}";
 
 impl Reject for ProblemJson {
     fn reject(&self, error: &AuthError, request: &Parts) -> Response<Bytes> {
-        if grpc::is_grpc(request) || (self.grpc_web && grpc::is_grpc_web(request)) {
+        if self.speaks_grpc(request) {
             return grpc::grpc_response(error, request);
         }
         match self.plain_document(error, request) {
@@ -254,7 +258,7 @@ impl Reject for ProblemJson {
     }
 
     fn problem_document(&self, error: &AuthError, request: &Parts) -> Option<Bytes> {
-        if grpc::is_grpc(request) {
+        if self.speaks_grpc(request) {
             return None;
         }
         self.plain_document(error, request)
