@@ -18,6 +18,7 @@
 //! | `JWKS_MAX_STALE` | for how long old keys are used while the issuer is down, in seconds | `3600` |
 //! | `JWKS_TIMEOUT` | how long a fetch may take, in seconds | `5` |
 //! | `CACHE_TTL` | for how long a verdict is kept at most, in seconds; 0: not at all | `300` |
+//! | `CACHE_BYTES` | how much room the verdicts may take | `33554432` |
 //! | `LEEWAY` | by how much clocks may differ, in seconds | `60` |
 //! | `TYPE_BASE` | what the `type` of a problem begins with; empty: `about:blank` | `https://docs.example.com/docs/errors/` |
 //! | `RUST_LOG` | what is logged | `info` |
@@ -100,7 +101,9 @@ async fn main() -> Result<(), AnyError> {
         .split_ascii_whitespace()
         .fold(verifier, |verifier, audience| verifier.audience(audience))
         .build()?;
-    let verifier = Cached::new(verifier).time_to_live(seconds("CACHE_TTL", 300)?);
+    let verifier = Cached::new(verifier)
+        .time_to_live(seconds("CACHE_TTL", 300)?)
+        .max_bytes(number("CACHE_BYTES", 32 * 1024 * 1024)?);
 
     let mut problems = ProblemJson::new();
     let base = var("TYPE_BASE", "https://docs.example.com/docs/errors/");
@@ -202,11 +205,13 @@ fn var(name: &str, default: &str) -> String {
 }
 
 fn seconds(name: &str, default: u64) -> Result<Duration, AnyError> {
+    number(name, default).map(Duration::from_secs)
+}
+
+fn number(name: &str, default: u64) -> Result<u64, AnyError> {
     let text = var(name, &default.to_string());
-    match text.parse() {
-        Ok(seconds) => Ok(Duration::from_secs(seconds)),
-        Err(_) => Err(format!("{name} is {text:?}, which is not a number of seconds").into()),
-    }
+    text.parse()
+        .map_err(|_| format!("{name} is {text:?}, which is not a whole number").into())
 }
 
 /// Listens for Ctrl-C and SIGTERM from now on, and is done when one of them has come.
