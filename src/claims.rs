@@ -48,6 +48,9 @@ pub use registered::{Confirmation, RegisteredClaims, Scopes};
 /// ```
 pub struct Claims<C = ()>(Arc<Inner<C>>);
 
+// In this order in memory, beside the count of the handles: what each use of claims that were kept asks
+// first (until when they are good, and whether they are bound) comes in one cache line, texts after it.
+#[repr(C)]
 struct Inner<C> {
     verdict: Verdict,
     custom: C,
@@ -55,12 +58,14 @@ struct Inner<C> {
 
 /// All but the user's part, so that [`Verifier::map_claims`](crate::Verifier::map_claims) can keep it.
 #[derive(Clone, Debug, Default)]
+#[repr(C)]
 pub(crate) struct Verdict {
-    registered: RegisteredClaims,
     valid_until: Option<NumericDate>,
     // Nearly always two, the key's and the issuer's, which so cost no allocation.
     epochs: [Option<Epoch>; 2],
-    more_epochs: Vec<Epoch>,
+    #[allow(clippy::box_collection, reason = "one word, for what is hardly ever there")]
+    more_epochs: Option<Box<Vec<Epoch>>>,
+    registered: RegisteredClaims,
 }
 
 impl<C> Claims<C> {
@@ -90,7 +95,7 @@ impl<C> Claims<C> {
         let verdict = &self.0.verdict;
         verdict.valid_until.is_none_or(|end| now < end)
             && verdict.epochs.iter().flatten().all(Epoch::is_current)
-            && verdict.more_epochs.iter().all(Epoch::is_current)
+            && verdict.more_epochs.iter().flat_map(|more| more.iter()).all(Epoch::is_current)
     }
 
     /// Claims from their parts, none of which is copied.
@@ -105,7 +110,7 @@ impl<C> Claims<C> {
             registered,
             valid_until,
             epochs: epochs.map(Some),
-            more_epochs: Vec::new(),
+            more_epochs: None,
         };
         verdict.with(custom)
     }
@@ -240,7 +245,7 @@ impl ClaimsBuilder {
     pub fn epoch(mut self, epoch: Epoch) -> Self {
         match self.0.epochs.iter_mut().find(|slot| slot.is_none()) {
             Some(slot) => *slot = Some(epoch),
-            None => self.0.more_epochs.push(epoch),
+            None => self.0.more_epochs.get_or_insert_default().push(epoch),
         }
         self
     }

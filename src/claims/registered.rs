@@ -8,7 +8,10 @@ use crate::{clock::NumericDate, error::ConfigError};
 
 /// The claims that the standards name: RFC 7519 §4.1, RFC 9068 §2.2, RFC 7800 §3.1.
 #[derive(Clone, Default)]
+#[repr(C)]
 pub struct RegisteredClaims {
+    // First, for it is asked for at each use; see `claims::Inner`.
+    pub(crate) confirmation: Option<Box<Confirmation>>,
     // All texts one after the other: one allocation, and one copy when it is cloned.
     text: String,
     issuer: Option<Span>,
@@ -21,7 +24,6 @@ pub struct RegisteredClaims {
     pub(crate) expires_at: Option<NumericDate>,
     pub(crate) not_before: Option<NumericDate>,
     pub(crate) issued_at: Option<NumericDate>,
-    pub(crate) confirmation: Option<Box<Confirmation>>,
 }
 
 /// A part of the text, from byte to byte.
