@@ -97,7 +97,7 @@ fn measure<S, T>(
             // The response goes within the time too, for what it took it also gives back; were they
             // kept, each would be made in memory that is cold.
             |request| drop(answer(&mut service, request)),
-            BatchSize::SmallInput,
+            BatchSize::NumIterations(64),
         );
     });
 }
