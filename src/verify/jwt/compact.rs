@@ -1,6 +1,6 @@
 //! The compact form of a JWS (RFC 7515 §7.1): three segments of base64url, and the header in the first.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, mem::MaybeUninit};
 
 use base64_simd::{AsOut, URL_SAFE_NO_PAD};
 use serde::{
@@ -42,16 +42,16 @@ impl<'a> Compact<'a> {
     }
 }
 
-/// Room for a header or a signature: most need no more than there is on the stack.
+/// Room for a segment: most need no more than there is on the stack, which is not zeroed for each.
 pub(super) struct Buffer {
-    usual: [u8; 512],
+    usual: [MaybeUninit<u8>; 2048],
     longer: Vec<u8>,
 }
 
 impl Buffer {
     pub(super) const fn new() -> Self {
         Self {
-            usual: [0; 512],
+            usual: [MaybeUninit::uninit(); 2048],
             longer: Vec::new(),
         }
     }
@@ -64,15 +64,10 @@ impl Buffer {
                 .ok()?;
             Some(decoded)
         } else {
-            self.longer = decode_to_vec(segment)?;
+            self.longer = URL_SAFE_NO_PAD.decode_to_vec(segment).ok()?;
             Some(&self.longer)
         }
     }
-}
-
-/// Decodes as [`Buffer::decode`] does, into memory of its own.
-pub(super) fn decode_to_vec(segment: &[u8]) -> Option<Vec<u8>> {
-    URL_SAFE_NO_PAD.decode_to_vec(segment).ok()
 }
 
 /// The JOSE header, as far as it is used. What a token says of its own key (`jwk`, `jku`, `x5c`,

@@ -188,9 +188,11 @@ impl Rules {
             None => None,
         };
 
-        let payload =
-            compact::decode_to_vec(compact.payload).ok_or(invalid(reason::TOKEN_MALFORMED))?;
-        let json = std::str::from_utf8(&payload).map_err(|_| invalid(reason::CLAIMS_MALFORMED))?;
+        let mut room = Buffer::new();
+        let payload = room
+            .decode(compact.payload)
+            .ok_or(invalid(reason::TOKEN_MALFORMED))?;
+        let json = std::str::from_utf8(payload).map_err(|_| invalid(reason::CLAIMS_MALFORMED))?;
         let now = self.clock.now();
         let at_sight = AtSight {
             issuer: issuers.only(),

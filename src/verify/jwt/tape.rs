@@ -3,6 +3,7 @@
 
 use std::{borrow::Cow, fmt};
 
+use arrayvec::ArrayVec;
 use serde::{
     Deserializer,
     de::{
@@ -18,8 +19,7 @@ const LENGTH: usize = 64;
 
 /// One thing after the other, as they stand in the text.
 pub(super) struct Tape<'a> {
-    events: [Event<'a>; LENGTH],
-    count: usize,
+    events: ArrayVec<Event<'a>, LENGTH>,
     /// Whether nothing is missing: text that is spelled with escapes cannot be kept without a copy, and is
     /// left to a second reading, as is what is too long.
     whole: bool,
@@ -42,8 +42,7 @@ pub(super) enum Event<'a> {
 impl Default for Tape<'_> {
     fn default() -> Self {
         Self {
-            events: [Event::Null; LENGTH],
-            count: 0,
+            events: ArrayVec::new(),
             whole: true,
         }
     }
@@ -51,12 +50,8 @@ impl Default for Tape<'_> {
 
 impl<'a> Tape<'a> {
     pub(super) fn push(&mut self, event: Event<'a>) {
-        match self.events.get_mut(self.count) {
-            Some(slot) => {
-                *slot = event;
-                self.count = self.count.saturating_add(1);
-            }
-            None => self.leave_out(),
+        if self.events.try_push(event).is_err() {
+            self.leave_out();
         }
     }
 
@@ -78,7 +73,7 @@ impl<'a> Tape<'a> {
 
     /// Begins an array or object, whose size is said when it is known.
     pub(super) fn begin(&mut self) -> usize {
-        let place = self.count;
+        let place = self.events.len();
         self.push(Event::Null);
         place
     }
@@ -91,8 +86,9 @@ impl<'a> Tape<'a> {
 
     /// What is on it, if nothing is missing.
     pub(super) fn replay(&self) -> Option<Replay<'_, 'a>> {
-        let events = self.events.get(..self.count)?;
-        self.whole.then_some(Replay { events })
+        self.whole.then_some(Replay {
+            events: &self.events,
+        })
     }
 }
 
