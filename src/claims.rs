@@ -63,7 +63,10 @@ pub(crate) struct Verdict {
     valid_until: Option<NumericDate>,
     // Nearly always two, the key's and the issuer's, which so cost no allocation.
     epochs: [Option<Epoch>; 2],
-    #[allow(clippy::box_collection, reason = "one word, for what is hardly ever there")]
+    #[allow(
+        clippy::box_collection,
+        reason = "one word, for what is hardly ever there"
+    )]
     more_epochs: Option<Box<Vec<Epoch>>>,
     registered: RegisteredClaims,
 }
@@ -95,7 +98,11 @@ impl<C> Claims<C> {
         let verdict = &self.0.verdict;
         verdict.valid_until.is_none_or(|end| now < end)
             && verdict.epochs.iter().flatten().all(Epoch::is_current)
-            && verdict.more_epochs.iter().flat_map(|more| more.iter()).all(Epoch::is_current)
+            && verdict
+                .more_epochs
+                .iter()
+                .flat_map(|more| more.iter())
+                .all(Epoch::is_current)
     }
 
     /// Claims from their parts, none of which is copied.

@@ -42,7 +42,12 @@ pub(super) fn bench(criterion: &mut Criterion) {
         assert_eq!(answer(&mut service, bearer(token)).status(), 200);
     }
     let misses = cached.stats().misses;
-    spread(&mut group, "spread_over_10000/inner", service_fn(inner), &many);
+    spread(
+        &mut group,
+        "spread_over_10000/inner",
+        service_fn(inner),
+        &many,
+    );
     spread(&mut group, "spread_over_10000", service.clone(), &many);
     assert_eq!(cached.stats().misses, misses, "all of them were kept");
 
