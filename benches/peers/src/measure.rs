@@ -98,13 +98,18 @@ pub fn side_by_side(
             answered: (status != case.status() && !contender.floor).then_some(status),
         });
     }
+    let mut order: Vec<usize> = (0..contenders.len()).collect();
+    let mut random = fastrand::Rng::with_seed(9457);
     for round in 0..rounds {
-        for turn in 0..contenders.len() {
-            // In another order each time, so that nobody always follows the same one.
-            let index = (turn + round) % contenders.len();
-            let (time, _) =
-                runtime.block_on(contenders[index].service.run(requests(round * batch)));
-            times[index].push(time.as_nanos() as f64 / batch as f64);
+        // In another order each time, so that nobody always follows the same one, ...
+        random.shuffle(&mut order);
+        for index in &order {
+            let service = &mut contenders[*index].service;
+            let from = 2 * round * batch;
+            // ... and not with whatever that one has left in the caches of the processor.
+            runtime.block_on(service.run(requests(from + batch)));
+            let (time, _) = runtime.block_on(service.run(requests(from)));
+            times[*index].push(time.as_nanos() as f64 / batch as f64);
         }
     }
     for (row, times) in rows.iter_mut().zip(&mut times) {
