@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::random;
 
@@ -11,10 +11,13 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// The longest id that is repeated, in bytes.
 const MAX_LENGTH: usize = 128;
 
+const FEW: usize = 12;
+
 /// Where a trace id came from.
 pub(super) enum TraceId<'a> {
     Callers(&'a str),
-    Fresh(u128),
+    /// In hexadecimal digits.
+    Fresh([u8; 32]),
 }
 
 impl<'a> TraceId<'a> {
@@ -24,7 +27,7 @@ impl<'a> TraceId<'a> {
         if let Some(id) = traceparent(headers).or_else(|| request_id(headers, header)) {
             Self::Callers(id)
         } else {
-            Self::Fresh(random::id())
+            Self::Fresh(digits(random::id()))
         }
     }
 
@@ -39,13 +42,7 @@ impl<'a> TraceId<'a> {
     pub(super) fn push_to(&self, text: &mut Vec<u8>) {
         match self {
             Self::Callers(id) => text.extend_from_slice(id.as_bytes()),
-            Self::Fresh(id) => {
-                let mut digits = [0; 32];
-                for (pair, byte) in digits.chunks_exact_mut(2).zip(id.to_be_bytes()) {
-                    pair.copy_from_slice(&[hex(byte >> 4), hex(byte & 0xf)]);
-                }
-                text.extend_from_slice(&digits);
-            }
+            Self::Fresh(digits) => text.extend_from_slice(digits),
         }
     }
 }
@@ -54,20 +51,32 @@ impl fmt::Display for TraceId<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Callers(id) => f.write_str(id),
-            Self::Fresh(id) => write!(f, "{id:032x}"),
+            Self::Fresh(digits) => f.write_str(str::from_utf8(digits).unwrap_or_default()),
         }
     }
 }
 
-const fn hex(digit: u8) -> u8 {
-    // Without a branch: the letters stand 39 behind where the digits would go on.
-    digit + b'0' + (digit > 9) as u8 * 39
+/// Makes a hexadecimal digit of each half of a byte, of sixteen bytes at a time: first the lower halves,
+/// then the upper ones, for at random one order is as good as another.
+fn digits(random: u128) -> [u8; 32] {
+    const EACH: u128 = u128::MAX / 0xff;
+    let digits = |values: u128| {
+        let values = values & (EACH * 0xf);
+        // The letters stand 39 behind where the digits would go on; no byte overflows into the next.
+        let letters = ((values + EACH * 6) >> 4) & EACH;
+        (values + EACH * 0x30 + letters * 39).to_be_bytes()
+    };
+    let mut text = [0; 32];
+    let (lower, upper) = text.split_at_mut(16);
+    lower.copy_from_slice(&digits(random));
+    upper.copy_from_slice(&digits(random >> 4));
+    text
 }
 
 /// The trace id of the one `traceparent` (W3C Trace Context §3.2): version 00 has exactly 55
 /// characters, later ones the same first 55 and more only behind a `-`.
 fn traceparent(headers: &HeaderMap) -> Option<&str> {
-    let line = headers.get(TRACEPARENT)?.as_bytes();
+    let line = first(headers, &TRACEPARENT)?.as_bytes();
     if headers.get_all(TRACEPARENT).iter().nth(1).is_some() {
         return None;
     }
@@ -89,6 +98,15 @@ fn traceparent(headers: &HeaderMap) -> Option<&str> {
     std::str::from_utf8(trace_id).ok().filter(|_| valid)
 }
 
+/// The first line of a header. Among few, that is found by its name faster than by its hash.
+fn first<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
+    if headers.len() > FEW {
+        return headers.get(name);
+    }
+    let line = headers.iter().find(|(found, _)| *found == name);
+    line.map(|(_, value)| value)
+}
+
 fn is_lower_hex(text: &[u8]) -> bool {
     text.iter().fold(true, |hex, byte| {
         hex & matches!(byte, b'0'..=b'9' | b'a'..=b'f')
@@ -100,7 +118,7 @@ fn is_zero(text: &[u8]) -> bool {
 }
 
 fn request_id<'a>(headers: &'a HeaderMap, header: &HeaderName) -> Option<&'a str> {
-    let id = std::str::from_utf8(headers.get(header)?.as_bytes()).ok()?;
+    let id = std::str::from_utf8(first(headers, header)?.as_bytes()).ok()?;
     let repeatable = !id.is_empty()
         && id.len() <= MAX_LENGTH
         && id
@@ -115,8 +133,9 @@ mod tests {
 
     #[test]
     fn a_fresh_id_is_32_lower_hex_digits() {
-        let text = TraceId::Fresh(0x0123_4567_89ab_cdef).to_string();
-        assert_eq!(text, "00000000000000000123456789abcdef");
-        assert_eq!(text.len(), TraceId::Fresh(0).len());
+        let id = TraceId::Fresh(digits(0x0123_4567_89ab_cdef << 64 | 0xf7f6_f5f4_f3f2_f1f0));
+        let text = id.to_string();
+        assert_eq!(text, "13579bdf7654321002468aceffffffff");
+        assert_eq!(text.len(), id.len());
     }
 }
