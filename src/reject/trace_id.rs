@@ -138,4 +138,25 @@ mod tests {
         assert_eq!(text, "13579bdf7654321002468aceffffffff");
         assert_eq!(text.len(), id.len());
     }
+
+    #[test]
+    fn the_callers_id_is_found_among_few_headers_and_among_many() {
+        let header = HeaderName::from_static("x-request-id");
+        for others in [0, FEW - 1, FEW, 5 * FEW] {
+            let mut headers = HeaderMap::new();
+            for number in 0..others {
+                let name = format!("x-other-{number}").parse::<HeaderName>().unwrap();
+                headers.insert(name, HeaderValue::from_static("other"));
+            }
+            headers.append(&header, HeaderValue::from_static("first"));
+            headers.append(&header, HeaderValue::from_static("second"));
+            let id = TraceId::of(&headers, &header).to_string();
+            assert_eq!(id, "first", "{others} others");
+
+            let traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+            headers.append(TRACEPARENT, HeaderValue::from_static(traceparent));
+            let id = TraceId::of(&headers, &header).to_string();
+            assert_eq!(id, "4bf92f3577b34da6a3ce929d0e0e4736", "{others} others");
+        }
+    }
 }
