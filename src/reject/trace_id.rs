@@ -11,6 +11,7 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// The longest id that is repeated, in bytes.
 const MAX_LENGTH: usize = 128;
 
+/// Up to so many headers are looked through one after the other.
 const FEW: usize = 12;
 
 /// Where a trace id came from.
