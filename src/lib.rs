@@ -75,6 +75,7 @@
 //! | `axum` | [`Claims`] as an axum extractor, [`Problem`] as a response |
 //! | `token-service` | `token_service`: endpoints that issue, refresh and revoke tokens, published keys; needs tokio |
 //! | `redis` | refresh tokens and revocations in Redis |
+//! | `jsonwebtoken` | [`jsonwebtoken`]: verifies by the keys and the validation that you have for jsonwebtoken 11 |
 //! | `tracing` | an event for each refusal, and what happens to keys from the network, see [`observability`] |
 //! | `metrics` | counts and times, see [`observability`] |
 //! | `testing` | an issuer to test against |
@@ -111,6 +112,11 @@ mod error;
 pub mod exempt;
 mod future;
 mod json;
+#[cfg(all(
+    feature = "jsonwebtoken",
+    any(feature = "aws-lc-rs", feature = "rust-crypto")
+))]
+pub mod jsonwebtoken;
 mod layer;
 pub mod observability;
 mod observe;

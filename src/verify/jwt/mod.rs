@@ -1,6 +1,6 @@
 //! [`JwtVerifier`]: JSON Web Tokens, by the letter of RFC 7515, 7519, 8725 and, if asked, 9068.
 
-use std::{borrow::Cow, fmt, marker::PhantomData, sync::Arc, time::Duration};
+use std::{borrow::Cow, fmt, marker::PhantomData, sync::Arc};
 
 use arc_swap::ArcSwap;
 use serde::de::DeserializeOwned;
@@ -39,7 +39,7 @@ use claims::Payload;
 use compact::{Buffer, Compact, Header};
 use issuers::Issuers;
 use keys::{Candidate, Loaded};
-use rules::{AtSight, Issuer};
+use rules::{AtSight, Issuer, Times};
 use tape::Tape;
 
 /// Verifies JSON Web Tokens, with keys that it was given or, with the feature `jwks`, with those that
@@ -95,7 +95,7 @@ pub struct JwtVerifier<C = ()> {
 /// What tokens must comply with.
 struct Rules {
     issuers: ArcSwap<Issuers>,
-    leeway: Duration,
+    times: Times,
     clock: Arc<dyn Clock>,
 }
 
@@ -197,7 +197,7 @@ impl Rules {
         let at_sight = AtSight {
             issuer: issuers.only(),
             now,
-            leeway: self.leeway,
+            times: self.times,
         };
         let mut tape = Tape::default();
         let payload = Payload::parse(json, &at_sight, &mut tape)?;
@@ -207,7 +207,7 @@ impl Rules {
             Some(chosen) => chosen,
             None => Chosen::by(&compact, issuer, &mut buffer)?,
         };
-        let valid_until = issuer.check_claims(&payload, now, self.leeway)?;
+        let valid_until = issuer.check_claims(&payload, now, self.times)?;
 
         // What was refused up to here took less than to look at the clock.
         let timer = Timer::start();
@@ -358,7 +358,7 @@ impl<C> fmt::Debug for JwtVerifier<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("JwtVerifier")
             .field("issuers", &self.rules.issuers.load().names())
-            .field("leeway", &self.rules.leeway)
+            .field("leeway", &self.rules.times.leeway)
             .finish_non_exhaustive()
     }
 }

@@ -23,6 +23,8 @@ pub(super) struct Issuer {
     pub(super) names: Vec<String>,
     pub(super) keys: Keys,
     pub(super) audiences: Vec<String>,
+    /// Whether a token that names an audience, whichever, is not for us.
+    pub(super) audience_rejected: bool,
     pub(super) algorithms: Option<Vec<Algorithm>>,
     // Empty: none, `JWT` or `at+jwt`.
     pub(super) token_types: Vec<String>,
@@ -102,18 +104,18 @@ impl Issuer {
         &self,
         claims: &Payload<'_>,
         now: NumericDate,
-        leeway: Duration,
+        times: Times,
     ) -> Result<Option<NumericDate>, AuthError> {
         let missing = Err(invalid(reason::CLAIM_MISSING));
         match claims.expires_at {
-            Some(expires_at) => check_expires_at(expires_at, now, leeway)?,
+            Some(expires_at) => times.check_expires_at(expires_at, now)?,
             None if self.expiry_optional => {}
             None => return missing,
         }
         // "Before" is too early (RFC 7519 §4.1.5).
         if claims
             .not_before
-            .is_some_and(|start| now < start.saturating_sub(leeway))
+            .is_some_and(|start| now < start.saturating_sub(times.leeway))
         {
             return Err(invalid(reason::TOKEN_NOT_YET_VALID));
         }
@@ -139,7 +141,7 @@ impl Issuer {
         {
             return missing;
         }
-        Ok(claims.expires_at.map(|end| end.saturating_add(leeway)))
+        Ok(claims.expires_at.and_then(|exp| times.end_of(exp)))
     }
 
     fn check_issuer(&self, issuer: &str) -> Result<(), AuthError> {
@@ -152,7 +154,8 @@ impl Issuer {
 
     fn check_audience(&self, audience: &Texts<'_>) -> Result<(), AuthError> {
         let is_ours = |one: &str| self.audiences.iter().any(|ours| ours == one);
-        if self.audiences.is_empty() || audience.iter().any(is_ours) {
+        let any = self.audiences.is_empty() && !self.audience_rejected;
+        if any || audience.iter().any(is_ours) {
             Ok(())
         } else {
             Err(invalid(reason::AUDIENCE_MISMATCH))
@@ -160,16 +163,32 @@ impl Issuer {
     }
 }
 
-/// "On or after" is too late (RFC 7519 §4.1.4).
-fn check_expires_at(
-    expires_at: NumericDate,
-    now: NumericDate,
-    leeway: Duration,
-) -> Result<(), AuthError> {
-    if now < expires_at.saturating_add(leeway) {
-        Ok(())
-    } else {
-        Err(invalid(reason::TOKEN_EXPIRED))
+/// How `exp` and `nbf` are held against the clock.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    /// How far the clocks of the issuer and this machine may differ.
+    pub(super) leeway: Duration,
+    /// How long before its end a token is rejected already.
+    pub(super) expiry_margin: Duration,
+    /// Whether tokens are accepted after `exp`.
+    pub(super) expiry_ignored: bool,
+}
+
+impl Times {
+    /// Returns the second from which on a token is rejected.
+    fn end_of(self, expires_at: NumericDate) -> Option<NumericDate> {
+        let end = expires_at
+            .saturating_add(self.leeway)
+            .saturating_sub(self.expiry_margin);
+        (!self.expiry_ignored).then_some(end)
+    }
+
+    /// "On or after" is too late (RFC 7519 §4.1.4).
+    fn check_expires_at(self, expires_at: NumericDate, now: NumericDate) -> Result<(), AuthError> {
+        match self.end_of(expires_at) {
+            Some(end) if now >= end => Err(invalid(reason::TOKEN_EXPIRED)),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -178,12 +197,12 @@ pub(super) struct AtSight<'a> {
     /// Whose token it must be; of several issuers it is not known yet.
     pub(super) issuer: Option<&'a Issuer>,
     pub(super) now: NumericDate,
-    pub(super) leeway: Duration,
+    pub(super) times: Times,
 }
 
 impl AtSight<'_> {
     pub(super) fn expires_at(&self, expires_at: NumericDate) -> Result<(), AuthError> {
-        check_expires_at(expires_at, self.now, self.leeway)
+        self.times.check_expires_at(expires_at, self.now)
     }
 
     pub(super) fn issuer(&self, name: &str) -> Result<(), AuthError> {
