@@ -1,6 +1,6 @@
 //! Real sockets on the loopback, plain and with TLS.
 
-use std::{convert::Infallible, net::SocketAddr, time::Instant};
+use std::{convert::Infallible, error::Error, net::SocketAddr, time::Instant};
 
 use http::{Request, Response, StatusCode, header::LOCATION};
 use http_body_util::{BodyExt, Full};
@@ -41,7 +41,7 @@ impl Identity {
 
     fn acceptor(&self, version: &'static SupportedProtocolVersion) -> TlsAcceptor {
         let key = PrivateKeyDer::Pkcs8(self.key.serialize_der().into());
-        let config = ServerConfig::builder_with_provider(Arc::new(backend::default_provider()))
+        let config = ServerConfig::builder_with_provider(own_provider())
             .with_protocol_versions(&[version])
             .unwrap()
             .with_no_client_auth()
@@ -52,20 +52,32 @@ impl Identity {
 
     /// A client that trusts it and nothing else.
     fn trusting_client(&self) -> HttpsClient {
+        self.trusting_client_through(Proxies::none())
+    }
+
+    fn trusting_client_through(&self, proxies: Proxies) -> HttpsClient {
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate.der().clone()).unwrap();
-        let verifier = WebPkiServerVerifier::builder_with_provider(
-            Arc::new(roots),
-            Arc::new(backend::default_provider()),
-        );
-        client(AMPLE, Ok(verifier.build().unwrap())).unwrap()
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), own_provider());
+        client(
+            AMPLE,
+            own_provider(),
+            Ok(verifier.build().unwrap()),
+            proxies,
+        )
+        .unwrap()
     }
 }
 
 /// A client on a machine that has no root certificates.
 fn untrusting_client() -> HttpsClient {
     let none = rustls::Error::General("none found".to_owned());
-    client(AMPLE, Err(none)).unwrap()
+    client(AMPLE, own_provider(), Err(none), Proxies::none()).unwrap()
+}
+
+/// A client that trusts what the platform does.
+fn https(connect_timeout: Duration) -> HttpsClient {
+    super::https(connect_timeout, own_provider(), Proxies::none()).unwrap()
 }
 
 async fn answer<B>(request: Request<B>) -> Result<Response<Full<Bytes>>, Infallible> {
@@ -114,7 +126,8 @@ async fn server(tls: Option<TlsAcceptor>) -> (SocketAddr, mpsc::UnboundedReceive
 
 /// Status and body, or all that the error says.
 async fn get(client: &HttpsClient, url: &str) -> Result<(StatusCode, Bytes), String> {
-    let response = match client.get(url.parse().unwrap()).await {
+    let request = Request::get(url).body(Empty::new()).unwrap();
+    let response = match client.clone().call(request).await {
         Ok(response) => response,
         Err(error) => {
             let mut said = error.to_string();
@@ -138,7 +151,7 @@ fn it_can_be_shared() {
         S: Service<Request<Empty<Bytes>>, Future: Send> + Clone + Send + Sync + 'static,
     {
     }
-    hold(&https(AMPLE).unwrap());
+    hold(&https(AMPLE));
     assert!(
         CryptoProvider::get_default().is_none(),
         "the provider of the process is not for a library to choose"
@@ -148,7 +161,7 @@ fn it_can_be_shared() {
 #[tokio::test]
 async fn plain_http_needs_no_certificates() {
     let (address, mut ends) = server(None).await;
-    for client in [https(AMPLE).unwrap(), untrusting_client()] {
+    for client in [https(AMPLE), untrusting_client()] {
         let (status, body) = get(&client, &format!("http://{address}/keys"))
             .await
             .unwrap();
@@ -188,7 +201,7 @@ async fn a_certificate_that_nobody_vouches_for_is_refused() {
     // Nobody whom this client trusts; and nobody whom the platform does, whichever it is.
     let error = get(&elsewhere.trusting_client(), &url).await.unwrap_err();
     assert!(error.contains("invalid peer certificate"), "{error}");
-    let error = get(&https(AMPLE).unwrap(), &url).await.unwrap_err();
+    let error = get(&https(AMPLE), &url).await.unwrap_err();
     assert!(error.contains("certificate"), "{error}");
 
     // Vouched for, but as another host's.
@@ -218,7 +231,7 @@ async fn without_root_certificates_https_says_what_to_do() {
 async fn the_time_limit_covers_the_handshake() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let client = https(Duration::from_millis(200)).unwrap();
+    let client = https(Duration::from_millis(200));
     let begun = Instant::now();
     let url = format!("https://{address}/keys");
     let (error, held) = tokio::join!(get(&client, &url), listener.accept());

@@ -25,6 +25,7 @@ mod issuers;
 mod observed;
 mod odd_keys;
 mod outage;
+mod replaced_key;
 mod server;
 #[path = "../support/mod.rs"]
 mod support;
