@@ -17,6 +17,7 @@
 )]
 
 mod answers;
+mod asks_back;
 mod discovery;
 mod faults;
 mod freshness;

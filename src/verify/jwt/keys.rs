@@ -190,3 +190,6 @@ impl RemoteKeys {
         }
     }
 }
+
+#[cfg(all(test, feature = "jwks"))]
+mod tests;
