@@ -72,21 +72,29 @@ impl Proxies {
             let text = value.to_str().ok_or_else(|| {
                 ConfigError::new(format!("the environment variable {name} is not UTF-8"))
             })?;
+            // The library has it stand for names alone, and others for addresses too.
+            if text.split(',').any(|entry| entry.trim() == "*") {
+                return Ok(Self::none());
+            }
             proxies = proxies.no(text);
         }
         Ok(Self(proxies.build()))
     }
 
+    pub(super) fn of(&self, uri: &Uri) -> Option<Intercept> {
+        self.0.intercept(uri)
+    }
+
     /// The credentials that a proxy is to see in the request itself, which goes through it as it is.
     pub(super) fn credentials_in_request(&self, uri: &Uri) -> Option<HeaderValue> {
-        let proxy = self.0.intercept(uri)?;
+        let proxy = self.of(uri)?;
         let is_plain = uri.scheme() == Some(&Scheme::HTTP);
         proxy.basic_auth().filter(|_| is_plain).cloned()
     }
 
     /// Whether the proxy for that URL is reached by TLS.
     pub(super) fn is_tls(&self, uri: &Uri) -> bool {
-        let proxy = self.0.intercept(uri);
+        let proxy = self.of(uri);
         proxy.is_some_and(|proxy| proxy.uri().scheme() == Some(&Scheme::HTTPS))
     }
 }
@@ -191,7 +199,7 @@ impl Service<Uri> for Route {
     }
 
     fn call(&mut self, uri: Uri) -> Connecting {
-        let Some(proxy) = self.proxies.0.intercept(&uri) else {
+        let Some(proxy) = self.proxies.of(&uri) else {
             let connecting = self.direct.call(uri);
             return Box::pin(async move {
                 Ok(Stream::tunnel(MaybeHttpsStream::Http(connecting.await?)))

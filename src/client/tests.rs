@@ -21,6 +21,8 @@ use tokio_rustls::TlsAcceptor;
 
 use super::*;
 
+mod proxy;
+
 /// Long enough for a machine that is busy with other tests.
 const AMPLE: Duration = Duration::from_secs(30);
 
@@ -32,7 +34,12 @@ struct Identity {
 
 impl Identity {
     fn of(name: &str) -> Self {
-        let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+        Self::of_all(&[name])
+    }
+
+    fn of_all(names: &[&str]) -> Self {
+        let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+        let made = rcgen::generate_simple_self_signed(names).unwrap();
         Self {
             certificate: made.cert,
             key: made.signing_key,
@@ -77,7 +84,11 @@ fn untrusting_client() -> HttpsClient {
 
 /// A client that trusts what the platform does.
 fn https(connect_timeout: Duration) -> HttpsClient {
-    super::https(connect_timeout, own_provider(), Proxies::none()).unwrap()
+    https_through(connect_timeout, Proxies::none())
+}
+
+fn https_through(connect_timeout: Duration, proxies: Proxies) -> HttpsClient {
+    super::https(connect_timeout, own_provider(), proxies).unwrap()
 }
 
 async fn answer<B>(request: Request<B>) -> Result<Response<Full<Bytes>>, Infallible> {
@@ -204,6 +215,8 @@ async fn a_certificate_that_nobody_vouches_for_is_refused() {
     let error = get(&https(AMPLE), &url).await.unwrap_err();
     assert!(error.contains("certificate"), "{error}");
 
+    assert!(error.contains("SSL_CERT_FILE"), "{error}");
+
     // Vouched for, but as another host's.
     let (address, _) = server(Some(elsewhere.acceptor(&TLS13))).await;
     let error = get(
@@ -239,4 +252,35 @@ async fn the_time_limit_covers_the_handshake() {
     let error = error.unwrap_err();
     assert!(error.contains("no connection within 200ms"), "{error}");
     assert!(begun.elapsed() >= Duration::from_millis(200));
+}
+
+/// A certificate as `openssl req -x509` makes it: of a CA, whether it is trusted or not.
+#[tokio::test]
+async fn a_certificate_of_a_ca_in_place_of_a_servers_says_what_to_do() {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut parameters = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+    parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let certificate = parameters.self_signed(&key).unwrap();
+    let identity = Identity { certificate, key };
+    let (address, _) = server(Some(identity.acceptor(&TLS13))).await;
+    let url = format!("https://{address}/keys");
+    for client in [identity.trusting_client(), https(AMPLE)] {
+        let error = get(&client, &url).await.unwrap_err();
+        assert!(error.contains("CaUsedAsEndEntity"), "{error}");
+        assert!(error.contains("CA:FALSE"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_has_expired_says_what_to_do() {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut parameters = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+    parameters.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    let certificate = parameters.self_signed(&key).unwrap();
+    let identity = Identity { certificate, key };
+    let (address, _) = server(Some(identity.acceptor(&TLS13))).await;
+    let url = format!("https://{address}/keys");
+    let error = get(&identity.trusting_client(), &url).await.unwrap_err();
+    assert!(error.contains("expired"), "{error}");
+    assert!(error.contains("clock"), "{error}");
 }

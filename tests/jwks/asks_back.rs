@@ -151,6 +151,7 @@ fn attack_43_a_subscriber_that_asks_back_gets_an_answer() {
 
     watched(|| {
         let asker = Asker::default();
+        share_events_among_tests();
         let subscriber = registry().with(AsksBack(asker.clone()));
         let _guard = tracing::subscriber::set_default(subscriber);
         paused(async {
@@ -485,6 +486,7 @@ fn attack_43_a_subscriber_that_asks_the_cache_gets_an_answer() {
     }
 
     watched(|| {
+        share_events_among_tests();
         let layer = AsksBack::default();
         let _guard = tracing::subscriber::set_default(registry().with(layer.clone()));
         paused(async {

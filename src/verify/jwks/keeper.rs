@@ -168,11 +168,20 @@ impl Keeper {
     }
 
     pub(super) async fn ready(&self) -> Result<(), KeySetError> {
+        let before = self.shared.lock().ended();
         self.start()?;
         let arrival = {
             let progress = self.shared.lock();
             if self.shared.usable().is_some() {
                 return Ok(());
+            }
+            // An attempt that was short has ended already.
+            if let Some(error) = progress
+                .last_error
+                .as_ref()
+                .filter(|_| progress.ended() > before)
+            {
+                return Err(error.clone());
             }
             if !progress.running {
                 return Err(no_runtime());

@@ -122,6 +122,10 @@ impl Progress {
         Attempt::Asked
     }
 
+    pub(super) fn ended(&self) -> u64 {
+        self.ended
+    }
+
     /// An attempt, or the task, comes to its end.
     #[must_use]
     fn end(&mut self) -> u64 {
