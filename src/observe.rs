@@ -1,7 +1,10 @@
 //! What is counted, timed and logged; what users are told of it is in [`observability`](crate::observability).
 //!
-//! Each function is there whatever the features, and empty without those that it is for, so that nobody
-//! who calls one has to ask. None of them sees a token.
+//! A function for `metrics` or `tracing` exists without that feature too, and is then empty, so that its callers
+//! need no `cfg`. Those of the cache exist with the feature `cache` alone. None of them sees a token.
+//!
+//! A recorder and a subscriber are foreign code, which may ask the crate back (Attack 43): nothing here is called
+//! with a lock held.
 
 #![cfg_attr(
     not(all(feature = "metrics", feature = "tracing")),
@@ -20,9 +23,19 @@ use crate::error::AuthError;
 #[cfg(any(feature = "metrics", feature = "tracing"))]
 use crate::error::AuthErrorKind;
 
+#[cfg(any(
+    feature = "tracing",
+    all(feature = "jwks", any(feature = "aws-lc-rs", feature = "rust-crypto"))
+))]
+mod line;
 #[cfg(feature = "metrics")]
 mod meter;
 
+#[cfg(any(
+    feature = "tracing",
+    all(feature = "jwks", any(feature = "aws-lc-rs", feature = "rust-crypto"))
+))]
+pub(crate) use line::Line;
 #[cfg(feature = "metrics")]
 use meter::{add, fixed};
 
@@ -116,7 +129,7 @@ fn log(error: &AuthError, status: StatusCode) {
                 tracing::Level::$level,
                 "error.type" = error.reason(),
                 "http.response.status_code" = status.as_u16(),
-                "exception.message" = error.source().map(tracing::field::display),
+                "exception.message" = error.source().map(|source| tracing::field::display(Line(source))),
                 "request refused"
             )
         };

@@ -59,7 +59,7 @@ async fn the_keys_are_found() {
         let signer = Issuer::new(&issuer, Algorithm::EdDSA).unwrap();
         server.at_path("/jwks", Does::answers(&set(&[&signer])));
         server.at_path(&at, metadata(&issuer, &server.url("/jwks")));
-        let keys = RemoteKeySet::discover(&issuer).build().unwrap();
+        let keys = RemoteKeySet::discover(&issuer).no_proxy().build().unwrap();
         keys.ready().await.expect(of);
         let said = at_once(&verifier_of(&issuer, keys), &token(&signer));
         assert_eq!(said, Said::In, "{of}");
@@ -83,7 +83,9 @@ async fn the_keys_have_moved() {
     server.at_path("/jwks", etag(&old));
     server.at_path("/moved", etag(&new));
     server.at_path(OPENID, metadata(&issuer, &server.url("/jwks")));
-    let keys = RemoteKeySet::discover(&issuer).cooldown(Duration::ZERO);
+    let keys = RemoteKeySet::discover(&issuer)
+        .no_proxy()
+        .cooldown(Duration::ZERO);
     let verifier = verifier_of(&issuer, keys.build().unwrap());
     assert_eq!(ask(&verifier, &token(&old)).await, Said::In);
     assert_eq!(ask(&verifier, &token(&new)).await, UNKNOWN);
@@ -220,7 +222,10 @@ async fn attack_32_metadata_that_is_not_believed() {
         let server = server(&signer("a")).await;
         let does = make(&server);
         server.at_path(OPENID, does);
-        let keys = RemoteKeySet::discover(server.url("")).build().unwrap();
+        let keys = RemoteKeySet::discover(server.url(""))
+            .no_proxy()
+            .build()
+            .unwrap();
         let error = keys.ready().await.expect_err(of);
         assert_eq!(error.reason(), expected, "{of}: {error}");
         let fetched = server.paths().iter().any(|path| path == "/jwks");

@@ -53,6 +53,7 @@ mod events {
 
     #[tokio::test(start_paused = true)]
     async fn a_life_with_its_faults() {
+        share_events_among_tests();
         let log = Log::default();
         let _guard = tracing::subscriber::set_default(registry().with(log.clone()));
         let (old, new) = (signer("a"), signer("b"));

@@ -1,8 +1,8 @@
 //! [`RemoteKeySet`]: the keys of an issuer, from the network, kept fresh.
 //!
 //! When keys are fetched is decided in `refresh`, asked for in `keeper`, and counted by `settings`; how is in
-//! `fetch`; where they are, in `discovery` and `address`; what can be known of all that, in `status` and
-//! `observe`.
+//! `fetch`, and what the headers of an answer say in `freshness`; where they are, in `discovery` and `address`;
+//! what can be known of all that, in `status` and `observe`.
 
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
@@ -16,6 +16,7 @@ use crate::error::ConfigError;
 mod address;
 mod discovery;
 mod fetch;
+mod freshness;
 mod keeper;
 mod observe;
 mod refresh;
@@ -28,7 +29,7 @@ pub use status::{KeySetError, KeySetHealth, KeySetStatus};
 use address::Address;
 use fetch::{Fetcher, Source};
 use keeper::Keeper;
-use refresh::Snapshot;
+use refresh::Generation;
 use settings::Settings;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -146,8 +147,13 @@ impl RemoteKeySet {
         self.0.generation()
     }
 
-    pub(crate) fn current(&self) -> (u64, Option<Arc<Snapshot>>) {
+    pub(crate) fn current(&self) -> Arc<Generation> {
         self.0.current()
+    }
+
+    /// Says that the keys of this generation did not confirm a signature that they should have.
+    pub(crate) fn suspect(&self, generation: u64) {
+        self.0.suspect(generation);
     }
 
     /// Says that a key is missing among those of this generation.
@@ -176,9 +182,19 @@ impl fmt::Debug for RemoteKeySet {
 #[must_use]
 pub struct RemoteKeySetBuilder {
     origin: Origin,
-    transport: Option<fetch::Transport>,
+    client: HttpClient,
     settings: Settings,
     insecure_http: bool,
+}
+
+/// By what a URL is fetched.
+#[derive(Default)]
+struct HttpClient {
+    given: Option<fetch::Transport>,
+    #[cfg(feature = "client-process-provider")]
+    process_provider: bool,
+    #[cfg(feature = "client-process-provider")]
+    no_proxy: bool,
 }
 
 enum Origin {
@@ -191,7 +207,7 @@ impl RemoteKeySetBuilder {
     fn new(origin: Origin) -> Self {
         Self {
             origin,
-            transport: None,
+            client: HttpClient::default(),
             settings: Settings::default(),
             insecure_http: false,
         }
@@ -212,7 +228,36 @@ impl RemoteKeySetBuilder {
         T::Data: Send,
         T::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        self.transport = Some(fetch::transport(client));
+        self.client.given = Some(fetch::transport(client));
+        self
+    }
+
+    /// Fetches by the ready-made client without a proxy, whatever the environment says.
+    ///
+    /// By default the client honours `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` (or the same in lower
+    /// case) as they are when the set is built: a proxy of `http`, `https` or SOCKS 5, with user and password if
+    /// they are in its URL. In a CGI script `HTTP_PROXY` is ignored, because a client could set it. `NO_PROXY` is a
+    /// list of host names, each with its subdomains, of addresses and of networks; addresses of this machine go
+    /// through the proxy too unless they are on it.
+    ///
+    /// A client of your own does as it does.
+    #[cfg(feature = "client-process-provider")]
+    pub fn no_proxy(mut self) -> Self {
+        self.client.no_proxy = true;
+        self
+    }
+
+    /// Fetches by the ready-made client with the crypto provider that the application has installed for the process
+    /// (`CryptoProvider::install_default` of rustls), in place of one of its own.
+    ///
+    /// It takes the feature `client-process-provider` alone, which switches on no provider of rustls. The feature
+    /// `client` switches one on, and where another crate has switched on another, an application that has
+    /// installed none panics at `ClientConfig::builder()`.
+    ///
+    /// A provider must be installed before [`build`](Self::build).
+    #[cfg(feature = "client-process-provider")]
+    pub fn process_crypto_provider(mut self) -> Self {
+        self.client.process_provider = true;
         self
     }
 
@@ -272,14 +317,13 @@ impl RemoteKeySetBuilder {
             Origin::Function(f) => ("function".to_owned(), Source::Function(f)),
             Origin::Url(url) => {
                 let address = Address::parse(&url, self.insecure_http)?;
-                (
-                    url,
-                    Source::Url(address, http(self.transport, &self.settings)?),
-                )
+                // It is shown in logs, as a label and in `Debug`, where its query may be a secret (Attack 44).
+                let name = crate::url::without_query(&url).to_owned();
+                (name, Source::Url(address, self.client.transport()?))
             }
             Origin::Issuer(issuer) => {
                 let discovery = discovery::Discovery::new(&issuer, self.insecure_http)?;
-                let transport = http(self.transport, &self.settings)?;
+                let transport = self.client.transport()?;
                 (issuer, Source::Issuer(discovery, transport))
             }
         };
@@ -288,28 +332,40 @@ impl RemoteKeySetBuilder {
     }
 }
 
-fn http(
-    transport: Option<fetch::Transport>,
-    settings: &Settings,
-) -> Result<fetch::Transport, ConfigError> {
-    match transport {
-        Some(transport) => Ok(transport),
-        None => default_transport(settings),
+impl HttpClient {
+    #[cfg(feature = "client-process-provider")]
+    fn transport(self) -> Result<fetch::Transport, ConfigError> {
+        use crate::client::{self, Proxies};
+
+        if let Some(given) = self.given {
+            return Ok(given);
+        }
+        let provider = match self.process_provider {
+            true => client::process_provider()?,
+            #[cfg(feature = "client")]
+            false => client::own_provider(),
+            #[cfg(not(feature = "client"))]
+            false => {
+                return Err(ConfigError::new(
+                    "no HTTP client: set one by `client`, or have the ready-made one use the crypto provider of the \
+                     process by `process_crypto_provider`, or enable the feature `client`",
+                ));
+            }
+        };
+        let proxies = match self.no_proxy {
+            true => Proxies::none(),
+            false => Proxies::from_env(|name| std::env::var_os(name))?,
+        };
+        let client = client::https(fetch::CONNECT_TIMEOUT, provider, proxies)?;
+        Ok(fetch::transport(client))
     }
-}
 
-#[cfg(feature = "client")]
-fn default_transport(_: &Settings) -> Result<fetch::Transport, ConfigError> {
-    Ok(fetch::transport(crate::client::https(
-        fetch::CONNECT_TIMEOUT,
-    )?))
-}
-
-#[cfg(not(feature = "client"))]
-fn default_transport(_: &Settings) -> Result<fetch::Transport, ConfigError> {
-    Err(ConfigError::new(
-        "no HTTP client: set one by `client`, or enable the feature `client`",
-    ))
+    #[cfg(not(feature = "client-process-provider"))]
+    fn transport(self) -> Result<fetch::Transport, ConfigError> {
+        self.given.ok_or(ConfigError::new(
+            "no HTTP client: set one by `client`, or enable the feature `client`",
+        ))
+    }
 }
 
 impl fmt::Debug for RemoteKeySetBuilder {

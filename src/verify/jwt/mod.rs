@@ -149,7 +149,7 @@ where
     type Future = BoxFuture<Result<Claims<C>, AuthError>>;
 
     fn verify(&self, token: BearerToken<'_>) -> Verification<C, Self::Future> {
-        match self.rules.verify(token.as_bytes()) {
+        match self.rules.verify(token.as_bytes(), Timed::Here) {
             Ok(claims) => Verification::Ready(Ok(claims)),
             Err(Failure::Refused(error)) => Verification::Ready(Err(error)),
             #[cfg(feature = "jwks")]
@@ -170,6 +170,14 @@ enum Failure {
     NoKey(jwks::MissingKey),
 }
 
+/// Who takes the time of a verification, so that each is counted once.
+#[derive(Clone, Copy)]
+enum Timed {
+    Here,
+    #[cfg(feature = "jwks")]
+    Elsewhere,
+}
+
 impl From<AuthError> for Failure {
     fn from(error: AuthError) -> Self {
         Self::Refused(error)
@@ -177,7 +185,11 @@ impl From<AuthError> for Failure {
 }
 
 impl Rules {
-    fn verify<C: DeserializeOwned>(&self, token: &[u8]) -> Result<Claims<C>, Failure> {
+    fn verify<C: DeserializeOwned>(
+        &self,
+        token: &[u8],
+        timed: Timed,
+    ) -> Result<Claims<C>, Failure> {
         let compact = Compact::split(token).ok_or(invalid(reason::TOKEN_MALFORMED))?;
         let issuers = self.issuers.load();
 
@@ -210,19 +222,24 @@ impl Rules {
         let valid_until = issuer.check_claims(&payload, now, self.times)?;
 
         // What was refused up to here took less than to look at the clock.
-        let timer = Timer::start();
-        let confirmed = chosen.check_signature(&compact, issuer).and_then(|key| {
+        let timer = match timed {
+            Timed::Here => Some(Timer::start()),
+            #[cfg(feature = "jwks")]
+            Timed::Elsewhere => None,
+        };
+        let mut confirmed = chosen.check_signature(&compact, issuer).and_then(|key| {
             let registered = registered(&payload, json.len())?;
             let custom = custom::read(json, &tape)
                 .map_err(|error| invalid(reason::CLAIMS_MALFORMED).with_source(error))?;
             let epochs = [key.epoch.clone(), issuer.trusted.clone()];
             Ok(Claims::from_parts(registered, valid_until, epochs, custom))
         });
-        match &confirmed {
-            Ok(_) => timer.verified(Ok(())),
-            Err(Failure::Refused(error)) => timer.verified(Err::<(), _>(error)),
+        match (&mut confirmed, timer) {
+            (Ok(_), Some(timer)) => timer.verified(Ok(())),
+            (Err(Failure::Refused(error)), Some(timer)) => timer.verified(Err::<(), _>(error)),
             #[cfg(feature = "jwks")]
-            Err(Failure::NoKey(_)) => {}
+            (Err(Failure::NoKey(missing)), timer) => missing.timer = timer,
+            (_, None) => {}
         }
         confirmed
     }
@@ -281,8 +298,12 @@ impl<'i, 'h> Chosen<'i, 'h> {
         let (algorithm, key_id) = match &self.by {
             By::Known(place) => {
                 let known = self.keys.candidates.get(*place);
-                let key = known.filter(|key| confirms(key));
-                return Ok(key.ok_or(invalid(reason::SIGNATURE_INVALID))?);
+                if let Some(key) = known.filter(|key| confirms(key)) {
+                    return Ok(key);
+                }
+                #[cfg(feature = "jwks")]
+                jwks::suspect(issuer, &self.keys);
+                return Err(invalid(reason::SIGNATURE_INVALID).into());
             }
             By::Header(algorithm, key_id) => (*algorithm, key_id.as_deref()),
         };
@@ -307,6 +328,8 @@ impl<'i, 'h> Chosen<'i, 'h> {
         if let Some(missing) = jwks::MissingKey::of(issuer, &self.keys, key_id, failure) {
             return Err(Failure::NoKey(missing));
         }
+        #[cfg(feature = "jwks")]
+        jwks::suspect(issuer, &self.keys);
         #[cfg(not(feature = "jwks"))]
         let _ = issuer;
         Err(invalid(failure).into())
