@@ -142,6 +142,30 @@ fn log(error: &AuthError, status: StatusCode) {
     }
 }
 
+/// Whether anybody listens to what [`claim_rejected`] says, so that it need not be found out for nobody.
+#[cfg(feature = "jwt")]
+pub(crate) fn hears_of_claims() -> bool {
+    #[cfg(feature = "tracing")]
+    return tracing::enabled!(target: "tower_bearer", tracing::Level::DEBUG);
+    #[cfg(not(feature = "tracing"))]
+    return false;
+}
+
+/// A token was rejected because of this claim, which is empty if it is the payload as a whole.
+///
+/// This is the only place where values of claims are logged.
+#[cfg(feature = "jwt")]
+pub(crate) fn claim_rejected(claim: &str, fault: impl std::fmt::Display) {
+    #[cfg(feature = "tracing")]
+    tracing::event!(
+        target: "tower_bearer",
+        tracing::Level::DEBUG,
+        claim = %Line(claim),
+        fault = %Line(fault),
+        "claim rejected"
+    );
+}
+
 /// A request was let pass with claims.
 #[inline]
 pub(crate) fn admitted() {

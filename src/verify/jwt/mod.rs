@@ -11,7 +11,8 @@ use crate::{
     claims::{Claims, Confirmation, RegisteredClaims},
     clock::Clock,
     error::{AuthError, ConfigError, reason},
-    observe::Timer,
+    json,
+    observe::{self, Timer},
     token::BearerToken,
 };
 
@@ -19,6 +20,7 @@ mod builder;
 mod claims;
 mod compact;
 mod custom;
+mod fault;
 mod headers;
 mod issuer;
 mod issuers;
@@ -27,7 +29,6 @@ mod jwks;
 mod key;
 mod keys;
 mod rules;
-mod tape;
 
 pub use builder::JwtVerifierBuilder;
 pub use issuer::TrustedIssuer;
@@ -40,7 +41,6 @@ use compact::{Buffer, Compact, Header};
 use issuers::Issuers;
 use keys::{Candidate, Loaded};
 use rules::{AtSight, Issuer, Times};
-use tape::Tape;
 
 /// Verifies JSON Web Tokens, with keys that it was given or, with the feature `jwks`, with those that
 /// their issuer publishes (`RemoteKeySet`).
@@ -211,8 +211,7 @@ impl Rules {
             now,
             times: self.times,
         };
-        let mut tape = Tape::default();
-        let payload = Payload::parse(json, &at_sight, &mut tape)?;
+        let payload = Payload::parse(json, &at_sight)?;
 
         let issuer = issuers.of(&payload)?;
         let chosen = match chosen.take() {
@@ -229,8 +228,11 @@ impl Rules {
         };
         let mut confirmed = chosen.check_signature(&compact, issuer).and_then(|key| {
             let registered = registered(&payload, json.len())?;
-            let custom = custom::read(json, &tape)
-                .map_err(|error| invalid(reason::CLAIMS_MALFORMED).with_source(error))?;
+            if json::has_private_names(json) {
+                fault::report_private_name();
+                return Err(invalid(reason::CLAIMS_MALFORMED).into());
+            }
+            let custom = custom::read(json).map_err(|error| fault::misfit(json, &error))?;
             let epochs = [key.epoch.clone(), issuer.trusted.clone()];
             Ok(Claims::from_parts(registered, valid_until, epochs, custom))
         });
@@ -361,8 +363,10 @@ fn registered(payload: &Payload<'_>, capacity: usize) -> Result<RegisteredClaims
     claims.not_before = payload.not_before;
     claims.issued_at = payload.issued_at;
     if let Some(json) = payload.confirmation {
-        let confirmation = Confirmation::from_json(json.get())
-            .map_err(|error| invalid(reason::CLAIMS_MALFORMED).with_source(error))?;
+        let confirmation = Confirmation::from_json(json.get()).map_err(|error| {
+            observe::claim_rejected("cnf", &error);
+            invalid(reason::CLAIMS_MALFORMED).with_source(error)
+        })?;
         claims.confirmation = Some(Box::new(confirmation));
     }
     Ok(claims)

@@ -1,6 +1,6 @@
 //! What the tokens of one issuer are held against: [`Issuer`].
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 #[cfg(feature = "jwks")]
 use super::super::jwks::RemoteKeySet;
@@ -15,6 +15,7 @@ use crate::{
     claims::Epoch,
     clock::NumericDate,
     error::{AuthError, reason},
+    observe,
 };
 
 /// An issuer as tokens are held against it.
@@ -106,60 +107,75 @@ impl Issuer {
         now: NumericDate,
         times: Times,
     ) -> Result<Option<NumericDate>, AuthError> {
-        let missing = Err(invalid(reason::CLAIM_MISSING));
         match claims.expires_at {
             Some(expires_at) => times.check_expires_at(expires_at, now)?,
             None if self.expiry_optional => {}
-            None => return missing,
+            None => return Err(missing("exp")),
         }
-        // "Before" is too early (RFC 7519 §4.1.5).
-        if claims
-            .not_before
-            .is_some_and(|start| now < start.saturating_sub(times.leeway))
-        {
-            return Err(invalid(reason::TOKEN_NOT_YET_VALID));
+        if let Some(not_before) = claims.not_before {
+            times.check_not_before(not_before, now)?;
         }
         match claims.issuer.as_deref() {
             Some(issuer) => self.check_issuer(issuer)?,
             None if self.names.is_empty() => {}
-            None => return missing,
+            None => return Err(missing("iss")),
         }
         match &claims.audience {
             Some(audience) => self.check_audience(audience)?,
             None if self.audiences.is_empty() => {}
-            None => return missing,
+            None => return Err(missing("aud")),
         }
-        // RFC 9068 §2.2.
-        if self.access_token_profile
-            && (claims.issuer.is_none()
-                || claims.audience.is_none()
-                || claims.expires_at.is_none()
-                || claims.subject.is_none()
-                || claims.client_id.is_none()
-                || claims.issued_at.is_none()
-                || claims.id.is_none())
-        {
-            return missing;
+        if self.access_token_profile {
+            // RFC 9068 §2.2.
+            let required = [
+                ("iss", claims.issuer.is_some()),
+                ("aud", claims.audience.is_some()),
+                ("exp", claims.expires_at.is_some()),
+                ("sub", claims.subject.is_some()),
+                ("client_id", claims.client_id.is_some()),
+                ("iat", claims.issued_at.is_some()),
+                ("jti", claims.id.is_some()),
+            ];
+            if let Some((claim, _)) = required.iter().find(|(_, is_there)| !is_there) {
+                return Err(missing(claim));
+            }
         }
         Ok(claims.expires_at.and_then(|exp| times.end_of(exp)))
     }
 
     fn check_issuer(&self, issuer: &str) -> Result<(), AuthError> {
         if self.names.is_empty() || self.names.iter().any(|ours| ours == issuer) {
-            Ok(())
-        } else {
-            Err(invalid(reason::ISSUER_MISMATCH))
+            return Ok(());
         }
+        let fault = format_args!("`iss` is {issuer:?}, must be one of {:?}", self.names);
+        observe::claim_rejected("iss", fault);
+        Err(invalid(reason::ISSUER_MISMATCH))
     }
 
     fn check_audience(&self, audience: &Texts<'_>) -> Result<(), AuthError> {
         let is_ours = |one: &str| self.audiences.iter().any(|ours| ours == one);
         let any = self.audiences.is_empty() && !self.audience_rejected;
         if any || audience.iter().any(is_ours) {
-            Ok(())
-        } else {
-            Err(invalid(reason::AUDIENCE_MISMATCH))
+            return Ok(());
         }
+        let (ours, theirs) = (&self.audiences, Listed(audience));
+        let fault = format_args!("`aud` must be or contain one of {ours:?}, is {theirs:?}");
+        observe::claim_rejected("aud", fault);
+        Err(invalid(reason::AUDIENCE_MISMATCH))
+    }
+}
+
+fn missing(claim: &'static str) -> AuthError {
+    observe::claim_rejected(claim, format_args!("`{claim}` is missing"));
+    invalid(reason::CLAIM_MISSING)
+}
+
+/// Shows an audience.
+struct Listed<'a>(&'a Texts<'a>);
+
+impl fmt::Debug for Listed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter()).finish()
     }
 }
 
@@ -186,9 +202,27 @@ impl Times {
     /// "On or after" is too late (RFC 7519 §4.1.4).
     fn check_expires_at(self, expires_at: NumericDate, now: NumericDate) -> Result<(), AuthError> {
         match self.end_of(expires_at) {
-            Some(end) if now >= end => Err(invalid(reason::TOKEN_EXPIRED)),
+            Some(end) if now >= end => {
+                let (exp, now, end) = (expires_at.as_secs(), now.as_secs(), end.as_secs());
+                let fault =
+                    format_args!("`exp` is {exp}, with leeway until {end}, and it is {now}");
+                observe::claim_rejected("exp", fault);
+                Err(invalid(reason::TOKEN_EXPIRED))
+            }
             _ => Ok(()),
         }
+    }
+
+    /// "Before" is too early (RFC 7519 §4.1.5).
+    fn check_not_before(self, not_before: NumericDate, now: NumericDate) -> Result<(), AuthError> {
+        let start = not_before.saturating_sub(self.leeway);
+        if now >= start {
+            return Ok(());
+        }
+        let (nbf, now, start) = (not_before.as_secs(), now.as_secs(), start.as_secs());
+        let fault = format_args!("`nbf` is {nbf}, with leeway from {start} on, and it is {now}");
+        observe::claim_rejected("nbf", fault);
+        Err(invalid(reason::TOKEN_NOT_YET_VALID))
     }
 }
 
