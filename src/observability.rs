@@ -17,6 +17,7 @@
 //! | metric `tower_bearer.key_set.keys` | gauge, 1 | `key_set` | how many usable keys it has |
 //! | metric `tower_bearer.token_requests` | counter, 1 | `endpoint`: `token`, `refresh`, `oauth`, `revocation`; `outcome`: `success`, `refused`; with the last `error.type` | an endpoint of the token service has answered |
 //! | event `request refused` | DEBUG; WARN if it could not be found out whether the token is good | `error.type`; `http.response.status_code`; `exception.message`, if the error has a source | a request was refused; target `tower_bearer`, as of all that follow |
+//! | event `claim rejected` | DEBUG | `claim`, empty if it is the payload as a whole; `fault` | a JWT was rejected because of its claims; the only event that shows values of claims, escaped and cut |
 //! | span `fetch_keys` | INFO | `key_set` | around a fetch of keys from the network |
 //! | event `keys fetched` | DEBUG | `key_set` | a fetch succeeded |
 //! | event `keys not fetched` | WARN | `key_set`, `error.type`, `exception.message` | a fetch failed |

@@ -18,6 +18,8 @@ mod algorithm;
 mod bridge;
 mod cached;
 mod claims;
+#[cfg(feature = "tracing")]
+mod faults;
 mod form;
 mod issuers;
 mod keys;

@@ -2,7 +2,11 @@
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
-use super::{claims::Payload, invalid, rules::Issuer};
+use super::{
+    claims::Payload,
+    invalid,
+    rules::{Issuer, missing},
+};
 use crate::{
     error::{AuthError, reason},
     observe,
@@ -35,7 +39,7 @@ impl Issuers {
     pub(super) fn of(&self, claims: &Payload<'_>) -> Result<&Issuer, AuthError> {
         match (self, claims.issuer.as_deref()) {
             (Self::One(issuer), _) => Ok(issuer),
-            (Self::Many(_), None) => Err(invalid(reason::CLAIM_MISSING)),
+            (Self::Many(_), None) => Err(missing("iss")),
             (Self::Many(by_name), Some(name)) => match by_name.get(name) {
                 Some(issuer) => Ok(issuer),
                 None => {

@@ -165,7 +165,7 @@ impl Issuer {
     }
 }
 
-fn missing(claim: &'static str) -> AuthError {
+pub(super) fn missing(claim: &'static str) -> AuthError {
     observe::claim_rejected(claim, format_args!("`{claim}` is missing"));
     invalid(reason::CLAIM_MISSING)
 }
