@@ -1,5 +1,5 @@
-//! Attack 43: foreign code that asks the crate back while it is called. Nobody is called with a lock held, so each
-//! gets an answer.
+//! Attack 43: foreign code that asks the crate back while it is called. Nobody is called with a
+//! lock held, so each gets an answer.
 
 use std::{
     convert::Infallible,
@@ -41,7 +41,8 @@ fn watched(test: impl FnOnce() + Send + 'static) {
     }
 }
 
-/// What is asked whenever somebody is called: all that can be asked of a key set and of its verifier.
+/// What is asked whenever somebody is called: all that can be asked of a key set and of its
+/// verifier.
 #[derive(Clone, Default)]
 struct Asker(Arc<Asked>);
 
@@ -72,7 +73,8 @@ impl Asker {
         self.0.count.fetch_add(1, Ordering::SeqCst);
         let status = health.status();
         assert!(!format!("{health:?}{status:?}{verifier:?}").is_empty());
-        // Tokens of a known and of an unknown key, and a forged one; who would have to wait does not.
+        // Tokens of a known and of an unknown key, and a forged one; who would have to wait does
+        // not.
         let unknown = token_of_kid("never");
         for token in [token, &unknown, &forged(token)] {
             drop(verifier.verify(BearerToken::parse(token).unwrap()));
@@ -85,7 +87,8 @@ impl Asker {
     }
 }
 
-/// A life of a key set with all that can happen in it: it fails, comes, changes, and grows too old.
+/// A life of a key set with all that can happen in it: it fails, comes, changes, and grows too
+/// old.
 async fn life(source: &Source, keys: &RemoteKeySet, verifier: &JwtVerifier, signers: [&Issuer; 2]) {
     let [old, new] = signers;
     let mut odd = jwk(&signer("odd"));
@@ -255,7 +258,8 @@ fn attack_43_a_recorder_that_asks_back_gets_an_answer() {
     });
 }
 
-/// A clock that asks, trusts and distrusts while a token is verified by it, and asks the list of revocations.
+/// A clock that asks, trusts and distrusts while a token is verified by it, and asks the list of
+/// revocations.
 #[test]
 fn attack_43_a_clock_that_asks_back_gets_an_answer() {
     #[derive(Clone, Default)]
