@@ -17,8 +17,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
 use tower_bearer::{
-    Cached, Clock, InMemoryRevocation, KeySetHealth, RegisteredClaims, Revocation, Revoked,
-    TrustedIssuer,
+    Clock, InMemoryRevocation, KeySetHealth, RegisteredClaims, Revocation, Revoked, TrustedIssuer,
 };
 
 use super::*;
@@ -478,7 +477,7 @@ fn attack_43_a_subscriber_that_asks_the_cache_gets_an_answer() {
     };
 
     #[derive(Clone, Default)]
-    struct AsksBack(Arc<OnceLock<Cached<JwtVerifier>>>);
+    struct AsksBack(Arc<OnceLock<tower_bearer::Cached<JwtVerifier>>>);
 
     impl<S: tracing::Subscriber> Layer<S> for AsksBack {
         fn on_event(&self, _: &tracing::Event<'_>, _: Context<'_, S>) {
@@ -496,7 +495,8 @@ fn attack_43_a_subscriber_that_asks_the_cache_gets_an_answer() {
         paused(async {
             let signer = signer("a");
             let source = Source::of(&[&signer]);
-            let cached = Cached::new(verifier(source.keys().build().unwrap())).clock(clock());
+            let cached =
+                tower_bearer::Cached::new(verifier(source.keys().build().unwrap())).clock(clock());
             assert!(layer.0.set(cached.clone()).is_ok());
             for token in [token(&signer), token(&signer), forged(&token(&signer))] {
                 answer(&cached, &token).await;
