@@ -1,8 +1,9 @@
 //! An HTTP and HTTPS client that needs no set-up, to fetch key sets with.
 //!
-//! It trusts what the platform trusts, follows no redirects, goes through the proxy that the environment names (see
-//! `proxy`), and keeps no connections: one request every few minutes has no use for them. Which URLs are fetched, and
-//! how much of an answer is read in what time, is for the caller to say. What to do where TLS fails, says `advice`.
+//! It trusts what the platform trusts, follows no redirects, goes through the proxy that the
+//! environment names (see `proxy`), and keeps no connections: one request every few minutes has no
+//! use for them. Which URLs are fetched, and how much of an answer is read in what time, is for
+//! the caller to say. What to do where TLS fails, says `advice`.
 
 use std::{
     io,
@@ -58,11 +59,12 @@ pub(crate) fn process_provider() -> Result<Arc<CryptoProvider>, ConfigError> {
     })
 }
 
-/// A client whose connections stand within `connect_timeout`, with the name looked up and TLS agreed on, or fail.
+/// A client whose connections stand within `connect_timeout`, with the name looked up and TLS
+/// agreed on, or fail.
 ///
-/// The roots of the platform are read now, and not again. A machine that has none gets a client all the same, whose
-/// `http` works and whose `https` fails and says why: keys may come from a neighbour on the loopback, and a service
-/// that could do without must not fail to start.
+/// The roots of the platform are read now, and not again. A machine that has none gets a client
+/// all the same, whose `http` works and whose `https` fails and says why: keys may come from a
+/// neighbour on the loopback, and a service that could do without must not fail to start.
 ///
 /// # Errors
 /// If the crypto provider and the versions of TLS do not go together.
@@ -83,7 +85,8 @@ fn client(
     verifier: Result<Arc<dyn ServerCertVerifier>, rustls::Error>,
     proxies: Proxies,
 ) -> Result<HttpsClient, ConfigError> {
-    // The provider is named. Without a name, rustls would take that of the process, and panic if there is none.
+    // The provider is named. Without a name, rustls would take that of the process, and panic if
+    // there is none.
     let tls = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| {
@@ -174,8 +177,8 @@ impl Service<Uri> for Connector {
         }
         let connection = self.inner.call(uri);
         let timeout = self.timeout;
-        // The time limit of `HttpConnector` covers neither the look-up of the name nor the handshakes of TLS and
-        // with a proxy, and a server can hang in those as well.
+        // The time limit of `HttpConnector` covers neither the look-up of the name nor the
+        // handshakes of TLS and with a proxy, and a server can hang in those as well.
         Box::pin(async move {
             match tokio::time::timeout(timeout, connection).await {
                 Ok(connection) => connection.map_err(advice::explain),

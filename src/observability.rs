@@ -31,11 +31,15 @@
 //!
 //! * `error.type` is [`AuthError::reason`](crate::AuthError::reason): one of [`reason`](crate::reason), or a
 //!   constant of your verifier or check. It never holds what a client sent.
-//! * `key_set` is the URL or the issuer that the keys are configured by, and `error.type` of a fetch one of
-//!   those of `KeySetError::reason`.
+//! * `key_set` is the URL, without its query, or the issuer that the keys are configured by;
+//!   `error.type` of a fetch is one of those of `KeySetError::reason`.
 //! * `http.response.status_code` is the status of the answer as it is sent; that of a gRPC answer is 200.
 //! * `exception.message` is the source of the error (see
-//!   [`AuthError::with_source`](crate::AuthError::with_source)), which must not hold the token.
+//!   [`AuthError::with_source`](crate::AuthError::with_source)), which must not hold the token. It
+//!   is one line of at most 512 characters, in which control characters are escaped.
+//!
+//! Recorders and subscribers are never called with a lock held, so they may ask for the
+//! state of what they are told about, such as `KeySetHealth::status`.
 //!
 //! # What is counted once, and what twice
 //! A request is `admitted` when the layer lets it pass, whatever the service behind answers. Where a
@@ -47,10 +51,11 @@
 //! together wrongly.
 //!
 //! # What is timed
-//! A verdict out of a cache is not, and no other that is there at once, but for a JWT: from where its
-//! signature is looked at, for what is refused before takes no longer than to look at the clock. A verdict that comes
-//! later is timed for each request that waits for it, from when it was asked for; where requests wait for
-//! one look-up together, for each of them. One for which nobody waits any longer is not.
+//! Each verification is timed once. Cached and immediate verdicts are not timed. JWTs are the
+//! exception: the timer starts when the signature is checked, because everything before it is too
+//! cheap to measure. A verdict that comes later is timed from when it was asked for, for each
+//! request that waits for it, also where several wait for the same look-up. A verdict that no
+//! request waits for any longer is not timed.
 //!
 //! # In Prometheus
 //! Its exporters write `_` for the dots, in names and labels: `tower_bearer_requests{outcome="refused",

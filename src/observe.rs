@@ -1,10 +1,11 @@
 //! What is counted, timed and logged; what users are told of it is in [`observability`](crate::observability).
 //!
-//! A function for `metrics` or `tracing` exists without that feature too, and is then empty, so that its callers
-//! need no `cfg`. Those of the cache exist with the feature `cache` alone. None of them sees a token.
+//! A function for `metrics` or `tracing` exists without that feature too, and is then empty, so
+//! that its callers need no `cfg`. Those of the cache exist with the feature `cache` alone. None
+//! of them sees a token.
 //!
-//! A recorder and a subscriber are foreign code, which may ask the crate back (Attack 43): nothing here is called
-//! with a lock held.
+//! A recorder and a subscriber are foreign code, which may ask the crate back (Attack 43): nothing
+//! here is called with a lock held.
 
 #![cfg_attr(
     not(all(feature = "metrics", feature = "tracing")),
@@ -121,6 +122,9 @@ pub(crate) fn refused(error: &AuthError, status: StatusCode) {
 fn log(error: &AuthError, status: StatusCode) {
     use std::error::Error;
 
+    let source = error
+        .source()
+        .map(|source| tracing::field::display(Line(source)));
     // The level of an event is a constant of the place where it is made.
     macro_rules! event {
         ($level:ident) => {
@@ -129,7 +133,7 @@ fn log(error: &AuthError, status: StatusCode) {
                 tracing::Level::$level,
                 "error.type" = error.reason(),
                 "http.response.status_code" = status.as_u16(),
-                "exception.message" = error.source().map(|source| tracing::field::display(Line(source))),
+                "exception.message" = source,
                 "request refused"
             )
         };

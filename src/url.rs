@@ -1,13 +1,14 @@
 //! URLs: every place that takes one reads it here.
 //!
-//! `iri-string` decides what a URI of RFC 3986 is. `http::Uri` alone is not enough: it accepts a raw `ü`, `%zz`
-//! and a port of 99999, and a client then connects to another place than the one that was written.
+//! `iri-string` decides what a URI of RFC 3986 is. `http::Uri` alone is not enough: it accepts a
+//! raw `ü`, `%zz` and a port of 99999, and a client then connects to another place than the one
+//! that was written.
 
 use http::{Uri, uri::Scheme};
 use iri_string::types::UriStr;
 
-const NOT_A_URI: &str = "is not a URI of RFC 3986: percent-encode in UTF-8 what a URI may not hold (`%20` for a \
-                         space), and write international names as `xn--…`";
+const NOT_A_URI: &str = "is not a URI of RFC 3986: percent-encode in UTF-8 what a URI may not \
+                         hold (`%20` for a space), and write international names as `xn--…`";
 
 /// Reads an absolute URL of `http` or `https` (RFC 9110 §4.2) that a client can connect to.
 ///
@@ -30,8 +31,8 @@ pub(crate) fn web(url: &str) -> Result<Uri, &'static str> {
         .map_err(|_| "has a host that no client can look up: write it without percent-encoding")
 }
 
-/// Whether a text is a URI of any scheme, which may have a fragment. One of `http` or `https` must also have a
-/// host that can be connected to.
+/// Whether a text is a URI of any scheme, which may have a fragment. One of `http` or `https` must
+/// also have a host that can be connected to.
 ///
 /// # Errors
 /// Says what is wrong with the URI and how to fix it, in words that follow the URI.
@@ -82,8 +83,8 @@ pub(crate) fn without_query(url: &str) -> &str {
 /// How many characters of a URL an error shows.
 const LONGEST: usize = 200;
 
-/// Any text that was configured as a URL, as an error may show it: escaped and cut, without what may be a secret,
-/// which is the query and the user information (Attack 44).
+/// Any text that was configured as a URL, as an error may show it: escaped and cut, without what
+/// may be a secret, which is the query and the user information (Attack 44).
 pub(crate) fn shown(url: &str) -> String {
     let public = url.split(['?', '#']).next().unwrap_or_default();
     let authority = UriStr::new(public)

@@ -9,9 +9,9 @@ use super::BoxError;
 /// What `https` fails with where there is nothing to verify a certificate by.
 pub(super) fn untrusting(error: &rustls::Error) -> String {
     format!(
-        "the root certificates of this machine could not be read when the service started ({error}): install them \
-         (the package `ca-certificates` of most Linux distributions and images), or name a file of them in \
-         SSL_CERT_FILE"
+        "the root certificates of this machine could not be read when the service started \
+         ({error}): install them (the package `ca-certificates` of most Linux distributions and \
+         images), or name a file of them in SSL_CERT_FILE"
     )
 }
 
@@ -37,14 +37,15 @@ pub(super) fn explain(error: BoxError) -> BoxError {
 fn advice(wrong: &CertificateError) -> Option<&'static str> {
     match wrong {
         CertificateError::UnknownIssuer => Some(
-            "no root certificate that this machine trusts vouches for the server; if it is right, add the \
-             certificate of its CA to those of the system, or name a file of all that are trusted in SSL_CERT_FILE",
+            "no root certificate that this machine trusts vouches for the server; if it is \
+             right, add the certificate of its CA to those of the system, or name a file of all \
+             that are trusted in SSL_CERT_FILE",
         ),
         // The error of webpki, which rustls has no variant for.
         CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => Some(
-            "the server shows the certificate of a CA (`CA:TRUE`), which is none of a server; give the server one \
-             that this CA has signed, or a self-signed one with `CA:FALSE` (`openssl req -x509 -addext \
-             basicConstraints=critical,CA:FALSE`)",
+            "the server shows the certificate of a CA (`CA:TRUE`), which is none of a server; \
+             give the server one that this CA has signed, or a self-signed one with `CA:FALSE` \
+             (`openssl req -x509 -addext basicConstraints=critical,CA:FALSE`)",
         ),
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             Some("renew it, or set the clock of this machine right")

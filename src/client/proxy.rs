@@ -35,12 +35,15 @@ impl Proxies {
         Self(Matcher::builder().build())
     }
 
-    /// Those of `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`, each in upper or else in lower case.
+    /// Those of `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`, each in upper or else in
+    /// lower case.
     ///
-    /// hyper-util would read them too, but would go without a proxy where it does not understand its URL.
+    /// hyper-util would read them too, but would go without a proxy where it does not understand
+    /// its URL.
     ///
     /// # Errors
-    /// If one that is needed is not the URL of a proxy. The error does not show it, for it may hold a password.
+    /// If one that is needed is not the URL of a proxy. The error does not show it, for it may
+    /// hold a password.
     pub(crate) fn from_env(
         variable: impl Fn(&str) -> Option<OsString>,
     ) -> Result<Self, ConfigError> {
@@ -50,8 +53,8 @@ impl Proxies {
                 .filter_map(|name| Some((*name, variable(name)?)));
             set.into_iter().find(|(_, value)| !value.is_empty())
         };
-        // A client of a CGI script sets HTTP_PROXY by its header field `Proxy`; where case does not matter, in
-        // either case.
+        // A client of a CGI script sets HTTP_PROXY by its header field `Proxy`; where case does
+        // not matter, in either case.
         let http: &[_] = match variable("REQUEST_METHOD") {
             None => &["HTTP_PROXY", "http_proxy"],
             Some(_) if cfg!(windows) => &[],
@@ -85,7 +88,8 @@ impl Proxies {
         self.0.intercept(uri)
     }
 
-    /// The credentials that a proxy is to see in the request itself, which goes through it as it is.
+    /// The credentials that a proxy is to see in the request itself, which goes through it as it
+    /// is.
     pub(super) fn credentials_in_request(&self, uri: &Uri) -> Option<HeaderValue> {
         let proxy = self.of(uri)?;
         let is_plain = uri.scheme() == Some(&Scheme::HTTP);
@@ -103,9 +107,9 @@ impl Proxies {
 fn proxy(name: &str, value: &OsString) -> Result<String, ConfigError> {
     let invalid = || {
         ConfigError::new(format!(
-            "the environment variable {name} is not the URL of a proxy: write `http://host:port`, `https://…` or \
-             `socks5h://…`, with user and password percent-encoded if there are any; or ignore such variables by \
-             `no_proxy`"
+            "the environment variable {name} is not the URL of a proxy: write \
+             `http://host:port`, `https://…` or `socks5h://…`, with user and password \
+             percent-encoded if there are any; or ignore such variables by `no_proxy`"
         ))
     };
     let value = value.to_str().ok_or_else(invalid)?.trim();
@@ -146,7 +150,8 @@ impl Route {
         let mut direct = HttpConnector::new();
         // The scheme is looked at by the connectors around this one.
         direct.enforce_http(false);
-        // Shared out among the addresses of a host, so that one that is dead leaves time for the next.
+        // Shared out among the addresses of a host, so that one that is dead leaves time for the
+        // next.
         direct.set_connect_timeout(Some(connect_timeout));
         Self {
             to_proxy: HttpsConnector::from((direct.clone(), tls)),
@@ -163,8 +168,8 @@ impl Route {
             .scheme_str()
             .is_some_and(|scheme| scheme.starts_with("socks"))
         {
-            // The proxy looks the name up, also where the scheme would have it done here (`socks5`): the library
-            // would hold up the runtime for it.
+            // The proxy looks the name up, also where the scheme would have it done here
+            // (`socks5`): the library would hold up the runtime for it.
             let mut socks = SocksV5::new(address, self.direct.clone());
             if let Some((user, password)) = proxy.raw_auth() {
                 socks = socks.with_auth(user.to_owned(), password.to_owned());

@@ -5,8 +5,8 @@ use std::fmt::{self, Display, Write};
 /// How many characters of a text are shown.
 const LONGEST: usize = 512;
 
-/// Shows a text with its line breaks and other control characters escaped, and cut after 512 characters, so that
-/// it can neither begin another line of the log nor fill it.
+/// Shows a text with its line breaks and other control characters escaped, and cut after 512
+/// characters, so that it can neither begin another line of the log nor fill it.
 pub(crate) struct Line<T>(pub(crate) T);
 
 impl<T: Display> Display for Line<T> {
@@ -24,7 +24,8 @@ struct Escaped<'a, 'f> {
 impl Write for Escaped<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for character in text.chars() {
-            // What is too much is left out without an error, which the author of the text may not expect.
+            // What is too much is left out without an error, which the author of the text may not
+            // expect.
             if self.count > LONGEST {
                 return Ok(());
             }

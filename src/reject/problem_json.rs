@@ -76,8 +76,8 @@ impl ProblemJson {
     }
 
     /// Sets the URI that each `type` begins with. The name of the problem (`unauthorized`,
-    /// `token-revoked`, `access-denied`, `bad-request`, `service-unavailable`) is appended as it is: end
-    /// the base with `/`, `#`, `=` or `:`.
+    /// `token-revoked`, `access-denied`, `bad-request`, `service-unavailable`) is appended as it
+    /// is: end the base with `/`, `#`, `=` or `:`.
     ///
     /// # Errors
     /// Returns an error if the base, or the base followed by such a name, is not a URI (RFC 3986).

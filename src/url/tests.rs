@@ -144,7 +144,8 @@ impl Random {
     }
 }
 
-/// A URL of parts in the right order, most of them good, and now and then with another character somewhere.
+/// A URL of parts in the right order, most of them good, and now and then with another character
+/// somewhere.
 fn odd_url(random: &mut Random) -> String {
     let mut url = String::new();
     let mut add = |good: &[&'static str], odd: &[&'static str]| {
@@ -212,8 +213,8 @@ fn odd_url(random: &mut Random) -> String {
     url
 }
 
-/// Another reader of RFC 3986 gives the same verdict on what is a URI, and the client that fetches a URL goes to the
-/// host and port and asks for the path and query that stand in it.
+/// Another reader of RFC 3986 gives the same verdict on what is a URI, and the client that fetches
+/// a URL goes to the host and port and asks for the path and query that stand in it.
 #[test]
 fn all_who_read_a_url_agree() {
     let mut random = Random(20_260_101);

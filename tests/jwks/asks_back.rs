@@ -1,5 +1,5 @@
-//! Attack 43: foreign code that asks the crate back while it is called. Nobody is called with a lock held, so each
-//! gets an answer.
+//! Attack 43: foreign code that asks the crate back while it is called. Nobody is called with a
+//! lock held, so each gets an answer.
 
 use std::{
     convert::Infallible,
@@ -17,8 +17,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
 use tower_bearer::{
-    Cached, Clock, InMemoryRevocation, KeySetHealth, RegisteredClaims, Revocation, Revoked,
-    TrustedIssuer,
+    Clock, InMemoryRevocation, KeySetHealth, RegisteredClaims, Revocation, Revoked, TrustedIssuer,
 };
 
 use super::*;
@@ -41,7 +40,8 @@ fn watched(test: impl FnOnce() + Send + 'static) {
     }
 }
 
-/// What is asked whenever somebody is called: all that can be asked of a key set and of its verifier.
+/// What is asked whenever somebody is called: all that can be asked of a key set and of its
+/// verifier.
 #[derive(Clone, Default)]
 struct Asker(Arc<Asked>);
 
@@ -72,7 +72,8 @@ impl Asker {
         self.0.count.fetch_add(1, Ordering::SeqCst);
         let status = health.status();
         assert!(!format!("{health:?}{status:?}{verifier:?}").is_empty());
-        // Tokens of a known and of an unknown key, and a forged one; who would have to wait does not.
+        // Tokens of a known and of an unknown key, and a forged one; who would have to wait does
+        // not.
         let unknown = token_of_kid("never");
         for token in [token, &unknown, &forged(token)] {
             drop(verifier.verify(BearerToken::parse(token).unwrap()));
@@ -85,7 +86,8 @@ impl Asker {
     }
 }
 
-/// A life of a key set with all that can happen in it: it fails, comes, changes, and grows too old.
+/// A life of a key set with all that can happen in it: it fails, comes, changes, and grows too
+/// old.
 async fn life(source: &Source, keys: &RemoteKeySet, verifier: &JwtVerifier, signers: [&Issuer; 2]) {
     let [old, new] = signers;
     let mut odd = jwk(&signer("odd"));
@@ -255,7 +257,8 @@ fn attack_43_a_recorder_that_asks_back_gets_an_answer() {
     });
 }
 
-/// A clock that asks, trusts and distrusts while a token is verified by it, and asks the list of revocations.
+/// A clock that asks, trusts and distrusts while a token is verified by it, and asks the list of
+/// revocations.
 #[test]
 fn attack_43_a_clock_that_asks_back_gets_an_answer() {
     #[derive(Clone, Default)]
@@ -474,7 +477,7 @@ fn attack_43_a_subscriber_that_asks_the_cache_gets_an_answer() {
     };
 
     #[derive(Clone, Default)]
-    struct AsksBack(Arc<OnceLock<Cached<JwtVerifier>>>);
+    struct AsksBack(Arc<OnceLock<tower_bearer::Cached<JwtVerifier>>>);
 
     impl<S: tracing::Subscriber> Layer<S> for AsksBack {
         fn on_event(&self, _: &tracing::Event<'_>, _: Context<'_, S>) {
@@ -492,7 +495,8 @@ fn attack_43_a_subscriber_that_asks_the_cache_gets_an_answer() {
         paused(async {
             let signer = signer("a");
             let source = Source::of(&[&signer]);
-            let cached = Cached::new(verifier(source.keys().build().unwrap())).clock(clock());
+            let cached =
+                tower_bearer::Cached::new(verifier(source.keys().build().unwrap())).clock(clock());
             assert!(layer.0.set(cached.clone()).is_ok());
             for token in [token(&signer), token(&signer), forged(&token(&signer))] {
                 answer(&cached, &token).await;

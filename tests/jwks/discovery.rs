@@ -180,6 +180,51 @@ async fn attack_32_metadata_that_is_not_believed() {
             "metadata_unreadable",
         ),
         (
+            "a port that does not exist",
+            names("https://127.0.0.1:99999/jwks".into()),
+            "metadata_unreadable",
+        ),
+        (
+            "port 0",
+            names("http://127.0.0.1:0/jwks".into()),
+            "metadata_unreadable",
+        ),
+        (
+            "no ASCII",
+            names("https://example.com/j\u{fc}ks".into()),
+            "metadata_unreadable",
+        ),
+        (
+            "no escape",
+            names("https://example.com/%zz".into()),
+            "metadata_unreadable",
+        ),
+        (
+            "a space",
+            names("https://example.com/j wks".into()),
+            "metadata_unreadable",
+        ),
+        (
+            "a line break",
+            names("https://example.com/jwks\r\n".into()),
+            "metadata_unreadable",
+        ),
+        (
+            "a backslash",
+            names("https://example.com\\@127.0.0.1/".into()),
+            "metadata_unreadable",
+        ),
+        (
+            "a fragment",
+            names("https://example.com/jwks#a".into()),
+            "metadata_unreadable",
+        ),
+        (
+            "a zone of IPv6",
+            names("https://[fe80::1%25eth0]/jwks".into()),
+            "metadata_unreadable",
+        ),
+        (
             "HTML",
             fixed(Does::answers("<html>")),
             "metadata_unreadable",
@@ -228,6 +273,7 @@ async fn attack_32_metadata_that_is_not_believed() {
             .unwrap();
         let error = keys.ready().await.expect_err(of);
         assert_eq!(error.reason(), expected, "{of}: {error}");
+        assert!(!error.to_string().contains(char::is_control), "{error:?}");
         let fetched = server.paths().iter().any(|path| path == "/jwks");
         assert_eq!(fetched, of.contains("the way to the keys"), "{of}");
         let falls_back = server.paths().iter().any(|path| path == OAUTH);

@@ -288,8 +288,9 @@ fn assert_about(time: Duration, seconds: u64, of: &str) {
     assert!(range.contains(&time), "{of}: {time:?}, not {expected:?}");
 }
 
-/// To be called before a test sets a subscriber for its thread. While there is one subscriber alone, `tracing` asks
-/// that of the thread which is first to come by an event whether anybody wants it; another test may have none.
+/// To be called before a test sets a subscriber for its thread. While there is one subscriber
+/// alone, `tracing` asks that of the thread which is first to come by an event whether anybody
+/// wants it; another test may have none.
 #[cfg(feature = "tracing")]
 fn share_events_among_tests() {
     static OTHER: LazyLock<tracing::Dispatch> =

@@ -1,4 +1,5 @@
-//! Attack 44: the query of a configured URL, which may be a secret, and what others write, in what is said of keys.
+//! Attack 44: the query of a configured URL, which may be a secret, and what others write, in what
+//! is said of keys.
 
 use std::fmt;
 
@@ -157,7 +158,8 @@ async fn attack_44_what_a_server_writes_stays_on_its_line() {
     }
 }
 
-/// Events and spans, those of the libraries below at every level among them, and labels of metrics.
+/// Events and spans, those of the libraries below at every level among them, and labels of
+/// metrics.
 #[cfg(all(feature = "tracing", feature = "metrics"))]
 #[test]
 fn attack_44_no_event_and_no_label_holds_the_query() {

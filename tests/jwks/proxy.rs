@@ -1,5 +1,5 @@
-//! The environment of a process says through which proxy the ready-made client goes. Each test runs in a process of
-//! its own, whose environment it sets.
+//! The environment of a process says through which proxy the ready-made client goes. Each test
+//! runs in a process of its own, whose environment it sets.
 
 use std::process::{Command, Output};
 
@@ -25,10 +25,12 @@ async fn run(variables: &[(&str, &str)]) -> Output {
         .unwrap()
 }
 
-/// No test, but what the tests below run in a process of its own: fetches the keys at `URL`, by the proxy that the
-/// environment names, or without one if `DIRECT` is set, and says what came of it.
+/// No test, but what the tests below run in a process of its own: fetches the keys at `URL`, by
+/// the proxy that the environment names, or without one if `DIRECT` is set, and says what came of
+/// it.
 #[tokio::test]
 #[ignore = "run by the others"]
+#[allow(clippy::print_stdout)]
 async fn child() {
     let Ok(url) = std::env::var("URL") else {
         return;

@@ -1,5 +1,5 @@
-//! Attack 29: signatures that keys which are here do not confirm. The issuer may have replaced a key under its old
-//! name, or sign without naming a key; or somebody forges.
+//! Attack 29: signatures that keys which are here do not confirm. The issuer may have replaced a
+//! key under its old name, or sign without naming a key; or somebody forges.
 
 use tower_bearer::Cached;
 
@@ -12,8 +12,8 @@ fn without_kid(signer: &Issuer) -> Value {
     jwk
 }
 
-/// How an issuer may replace a key: the keys before and after, a token by each, and what is said of the later one
-/// before the keys are fetched.
+/// How an issuer may replace a key: the keys before and after, a token by each, and what is said
+/// of the later one before the keys are fetched.
 fn replacements() -> Vec<(&'static str, [Value; 2], [String; 2], Said)> {
     let [old, new] = [signer("a"), signer("a")];
     let other = Issuer::new(ISSUER, Algorithm::ES256).unwrap();
@@ -91,8 +91,8 @@ async fn a_key_that_is_replaced_under_its_name_is_back_within_the_cooldown() {
     }
 }
 
-/// The failing request does not wait, nor do those whose key is known, though the source hangs. A token of an
-/// unknown key waits for this very fetch.
+/// The failing request does not wait, nor do those whose key is known, though the source hangs. A
+/// token of an unknown key waits for this very fetch.
 #[tokio::test(start_paused = true)]
 async fn a_bad_signature_waits_for_nothing_and_holds_up_nobody() {
     let (source, verifier, known) = warm().await;
@@ -126,8 +126,8 @@ async fn attack_29_a_flood_of_bad_signatures_is_a_fetch_per_cooldown() {
     ];
     seconds(30).await;
     let before = source.count();
-    for n in 0..10_000 {
-        pass(Duration::from_millis(3)).await;
+    for n in 0..400 {
+        pass(Duration::from_millis(75)).await;
         let said = ask(&verifier, &bad[n % bad.len()]).await;
         assert!(matches!(said, Said::Refused(_)), "{said:?}");
     }
@@ -142,8 +142,8 @@ async fn attack_29_a_flood_of_bad_signatures_is_a_fetch_per_cooldown() {
     source.now(Does::Fails);
     seconds(30).await;
     let before = source.count();
-    for n in 0..10_000 {
-        pass(Duration::from_millis(20)).await;
+    for n in 0..500 {
+        pass(Duration::from_millis(400)).await;
         assert_eq!(at_once(&verifier, &bad[n % 3]), BAD_SIGNATURE);
         if n % 100 == 0 {
             assert_eq!(at_once(&verifier, &good), Said::In);
@@ -176,7 +176,8 @@ async fn bad_signatures_and_unknown_kids_share_one_budget() {
     }
 }
 
-/// The runtime on which the keys were fetched is gone: the next bad signature starts the task where it is.
+/// The runtime on which the keys were fetched is gone: the next bad signature starts the task
+/// where it is.
 #[test]
 fn a_bad_signature_where_there_is_no_runtime_is_no_more_than_that() {
     let signer = signer("a");

@@ -138,7 +138,8 @@ async fn behind(kind: Kind, tls_proxy: bool) -> (Identity, Proxy) {
 
 const KEYS: (StatusCode, Bytes) = (StatusCode::OK, Bytes::from_static(b"keys"));
 
-/// RFC 9110 §9.3.6: the server sees nothing of the credentials, and the proxy nothing of the request.
+/// RFC 9110 §9.3.6: the server sees nothing of the credentials, and the proxy nothing of the
+/// request.
 #[tokio::test]
 async fn https_goes_through_a_tunnel() {
     for tls in [false, true] {

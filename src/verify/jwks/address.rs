@@ -32,8 +32,8 @@ impl Address {
         Ok(Self { uri, terms })
     }
 
-    /// Reads a URL that a document from here names. It is held to the same terms, so that a document from the
-    /// network does not lead to this machine.
+    /// Reads a URL that a document from here names. It is held to the same terms, so that a
+    /// document from the network does not lead to this machine.
     pub(super) fn named_here(&self, text: &str) -> Result<Uri, &'static str> {
         let uri = url::web(text)?;
         check_scheme(&uri, self.terms)?;
@@ -52,8 +52,8 @@ fn check_scheme(uri: &Uri, terms: Terms) -> Result<(), &'static str> {
         return Ok(());
     }
     Err(
-        "is not https, so that anybody between here and there could issue tokens; if there is nobody, allow \
-         it by `allow_insecure_http`",
+        "is not https, so that anybody between here and there could issue tokens; if there is \
+         nobody, allow it by `allow_insecure_http`",
     )
 }
 

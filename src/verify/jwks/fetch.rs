@@ -173,8 +173,8 @@ where
 
 /// A client to make clones of, which need not be `Sync`.
 ///
-/// It is taken out to be cloned, and put back: its `clone` is foreign code, and is not called with a lock held
-/// (Attack 43). There is one fetch at a time, so that nobody misses it meanwhile.
+/// It is taken out to be cloned, and put back: its `clone` is foreign code, and is not called with
+/// a lock held (Attack 43). There is one fetch at a time, so that nobody misses it meanwhile.
 struct Spare<S>(Mutex<Option<S>>);
 
 impl<S: Clone> Spare<S> {
@@ -269,8 +269,8 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     without_queries(&text)
 }
 
-/// The text of an error that others wrote, without the queries of the URLs in it, which may be secrets (Attack 44):
-/// some clients name the URL that they could not reach.
+/// The text of an error that others wrote, without the queries of the URLs in it, which may be
+/// secrets (Attack 44): some clients name the URL that they could not reach.
 fn without_queries(text: &str) -> String {
     let mut kept = String::with_capacity(text.len());
     for word in text.split_inclusive(char::is_whitespace) {

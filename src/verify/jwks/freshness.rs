@@ -1,8 +1,10 @@
-//! What the headers of an answer say of it: how long it is fresh (RFC 9111), and whether it is coded.
+//! What the headers of an answer say of it: how long it is fresh (RFC 9111), and whether it is
+//! coded.
 //!
-//! This reader is our own because the known libraries do not keep the standard: `headers` gives the last of several
-//! `max-age`, none at all where one is too large, and knows names in lower case alone; `http-cache-semantics`
-//! splits quoted strings at their commas, and adds heuristics for answers that say nothing.
+//! This reader is our own because the known libraries do not keep the standard: `headers` gives
+//! the last of several `max-age`, none at all where one is too large, and knows names in lower
+//! case alone; `http-cache-semantics` splits quoted strings at their commas, and adds heuristics
+//! for answers that say nothing.
 
 use std::time::Duration;
 
@@ -11,8 +13,8 @@ use http::{
     header::{AGE, CACHE_CONTROL, CONTENT_ENCODING},
 };
 
-/// How long an answer is fresh from now on, if it says so (RFC 9111 §4.2). The cache of keys is a private one, so
-/// that `s-maxage` is not for it.
+/// How long an answer is fresh from now on, if it says so (RFC 9111 §4.2). The cache of keys is a
+/// private one, so that `s-maxage` is not for it.
 pub(super) fn of(headers: &HeaderMap) -> Option<Duration> {
     let mut max_age = None;
     for (name, argument) in headers
@@ -36,8 +38,8 @@ pub(super) fn of(headers: &HeaderMap) -> Option<Duration> {
     max_age.map(|max_age| max_age.saturating_sub(age(headers)))
 }
 
-/// For how long the answer was in caches on the way. Of a list the first counts, and an invalid one is ignored
-/// (RFC 9111 §5.1).
+/// For how long the answer was in caches on the way. Of a list the first counts, and an invalid
+/// one is ignored (RFC 9111 §5.1).
 fn age(headers: &HeaderMap) -> Duration {
     let first = headers.get(AGE).map(|value| value.as_bytes());
     let first = first.and_then(|value| value.split(|byte| *byte == b',').next());
@@ -56,8 +58,8 @@ fn delta_seconds(text: &[u8]) -> Option<Duration> {
     Some(Duration::from_secs(seconds.unwrap_or(MOST).min(MOST)))
 }
 
-/// Whether the content has a coding (RFC 9110 §8.4). Empty elements of the list are nothing (§5.6.1.2), and
-/// `identity` is no coding (§12.5.3).
+/// Whether the content has a coding (RFC 9110 §8.4). Empty elements of the list are nothing
+/// (§5.6.1.2), and `identity` is no coding (§12.5.3).
 pub(super) fn is_coded(headers: &HeaderMap) -> bool {
     let lines = headers.get_all(CONTENT_ENCODING).iter();
     lines
@@ -66,8 +68,9 @@ pub(super) fn is_coded(headers: &HeaderMap) -> bool {
         .any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
 }
 
-/// The directives of a line, each with its argument, if it has one: `token [ "=" ( token / quoted-string ) ]`,
-/// separated by commas (RFC 9111 §5.2). A comma in a quoted string separates nothing.
+/// The directives of a line, each with its argument, if it has one: `token [ "=" ( token /
+/// quoted-string ) ]`, separated by commas (RFC 9111 §5.2). A comma in a quoted string separates
+/// nothing.
 struct Directives<'a>(&'a [u8]);
 
 impl<'a> Iterator for Directives<'a> {
@@ -94,8 +97,8 @@ impl<'a> Iterator for Directives<'a> {
 }
 
 impl Directives<'_> {
-    /// Reads an argument and the comma after it. What stands between the end of a quoted string and the comma
-    /// belongs to the argument, which is then no number.
+    /// Reads an argument and the comma after it. What stands between the end of a quoted string
+    /// and the comma belongs to the argument, which is then no number.
     fn argument(&mut self) -> Vec<u8> {
         let mut argument = Vec::new();
         let mut quoted = false;

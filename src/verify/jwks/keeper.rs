@@ -86,7 +86,8 @@ impl Keeper {
 
     /// Starts the task, if it does not run.
     ///
-    /// The first one runs where the set was built. When that runtime is gone, the one of the caller may be there.
+    /// The first one runs where the set was built. When that runtime is gone, the one of the
+    /// caller may be there.
     pub(super) fn start(&self) -> Result<(), KeySetError> {
         let here = Handle::try_current().ok();
         let built_on = self.runtime.as_ref().map(|runtime| (runtime, true));
@@ -133,8 +134,8 @@ impl Keeper {
         Demand::Wait(arrival)
     }
 
-    /// Has the keys fetched anew, if it is time, because those of this generation did not confirm a signature that
-    /// they should have. Waits for nothing.
+    /// Has the keys fetched anew, if it is time, because those of this generation did not confirm
+    /// a signature that they should have. Waits for nothing.
     pub(super) fn suspect(&self, generation: u64) {
         if self.start().is_err() {
             return;

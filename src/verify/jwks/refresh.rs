@@ -57,9 +57,9 @@ pub(crate) struct Generation {
 
 /// The keys, and the state of fetching them, as the task and those who ask share it.
 ///
-/// Under the lock stands our own code alone. Whoever is told of something (waiting requests by their wakers,
-/// subscribers, recorders) is told when it is released, because all of them are foreign code, which may ask for the
-/// [`status`](Self::status) (Attack 43).
+/// Under the lock stands our own code alone. Whoever is told of something (waiting requests by
+/// their wakers, subscribers, recorders) is told when it is released, because all of them are
+/// foreign code, which may ask for the [`status`](Self::status) (Attack 43).
 pub(super) struct Shared {
     pub(super) name: Box<str>,
     pub(super) settings: Settings,
@@ -107,9 +107,9 @@ pub(super) enum Attempt {
 }
 
 impl Progress {
-    /// Asks for an attempt ahead of its time. A token whose key is unknown and one whose signature is bad ask for
-    /// the same one, so that both together cause no more than one in a cooldown or a step of the back-off
-    /// (Attack 29).
+    /// Asks for an attempt ahead of its time. A token whose key is unknown and one whose signature
+    /// is bad ask for the same one, so that both together cause no more than one in a cooldown or
+    /// a step of the back-off (Attack 29).
     pub(super) fn ask(&mut self) -> Attempt {
         if self.under_way {
             return Attempt::UnderWay;
@@ -161,8 +161,8 @@ impl Shared {
         self.generation.load(Ordering::Acquire)
     }
 
-    /// The keys as they are now. The number is at least that of a [`generation`](Self::generation) that was read
-    /// before.
+    /// The keys as they are now. The number is at least that of a [`generation`](Self::generation)
+    /// that was read before.
     pub(super) fn current(&self) -> Arc<Generation> {
         self.keys.load_full()
     }
@@ -171,8 +171,8 @@ impl Shared {
         self.keys.load().keys.clone()
     }
 
-    /// Puts other keys in the place of those that are here, and returns the former ones, to be dropped when the lock
-    /// is released.
+    /// Puts other keys in the place of those that are here, and returns the former ones, to be
+    /// dropped when the lock is released.
     #[must_use]
     fn replace(&self, _: &mut Progress, keys: Option<Snapshot>) -> Arc<Generation> {
         let number = self.generation().saturating_add(1);
@@ -342,7 +342,8 @@ impl Shared {
         })
     }
 
-    /// Takes in what came of an attempt, and tells those who wait for it. Returns what is new about the keys.
+    /// Takes in what came of an attempt, and tells those who wait for it. Returns what is new
+    /// about the keys.
     fn land(
         &self,
         outcome: Result<Snapshot, KeySetError>,
@@ -438,7 +439,8 @@ impl End {
 pub(super) struct Running(Arc<Shared>);
 
 impl Running {
-    /// Claims to be the task, of which there is one at a time; with `at_first`, to be the first of all.
+    /// Claims to be the task, of which there is one at a time; with `at_first`, to be the first of
+    /// all.
     pub(super) fn claim(shared: &Arc<Shared>, at_first: bool) -> Claim {
         let mut progress = shared.lock();
         if progress.running {

@@ -13,8 +13,8 @@ use crate::{observe::Line, verify::jwt::SkippedKey};
 
 /// Why keys could not be fetched.
 ///
-/// `Display` gives the reason in words, for logs: one line of at most 512 characters, in which control characters are
-/// escaped, and without the query of any URL.
+/// `Display` gives the reason in words, for logs: one line of at most 512 characters, in which
+/// control characters are escaped, and without the query of any URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeySetError {
     reason: &'static str,
@@ -23,7 +23,8 @@ pub struct KeySetError {
 }
 
 impl KeySetError {
-    /// The message may hold what others wrote: it becomes a single line, and not a long one (Attack 44).
+    /// The message may hold what others wrote: it becomes a single line, and not a long one
+    /// (Attack 44).
     pub(super) fn new(reason: &'static str, message: impl fmt::Display) -> Self {
         Self {
             reason,

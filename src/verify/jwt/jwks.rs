@@ -54,8 +54,8 @@ impl MissingKey {
     }
 }
 
-/// Says that keys that are here did not confirm a signature: the issuer may have replaced one of them under its old
-/// name, or sign without naming the key.
+/// Says that keys that are here did not confirm a signature: the issuer may have replaced one of
+/// them under its old name, or sign without naming the key.
 pub(super) fn suspect(issuer: &Issuer, known: &Table) {
     if let Some(keys) = issuer.remote_keys() {
         keys.suspect(known.generation);

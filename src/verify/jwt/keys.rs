@@ -157,7 +157,8 @@ impl RemoteKeys {
         }
     }
 
-    /// Puts a table in the place of an older one. It may have taken long to make, and a newer one may be there.
+    /// Puts a table in the place of an older one. It may have taken long to make, and a newer one
+    /// may be there.
     fn keep(&self, made: Arc<Table>) {
         self.table.rcu(|here| {
             let newest = match here.generation < made.generation {

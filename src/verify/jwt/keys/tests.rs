@@ -41,8 +41,8 @@ fn key_id(table: &Table) -> u64 {
         .unwrap()
 }
 
-/// Two requests come right after a refresh, and each makes a table. One takes so long that there is another refresh
-/// before it is done.
+/// Two requests come right after a refresh, and each makes a table. One takes so long that there
+/// is another refresh before it is done.
 #[tokio::test(start_paused = true)]
 async fn a_table_that_took_long_to_make_does_not_replace_a_newer_one() {
     let number = Arc::new(AtomicU64::new(1));
@@ -62,7 +62,8 @@ async fn a_table_that_took_long_to_make_does_not_replace_a_newer_one() {
     assert_eq!(key_id(&keys.load(None)), 2);
 }
 
-/// What a thread has seen once it never sees an older state of again, while the keys change all the time.
+/// What a thread has seen once it never sees an older state of again, while the keys change all
+/// the time.
 #[test]
 fn no_thread_sees_keys_that_are_older_than_those_it_has_seen() {
     let runtime = tokio::runtime::Builder::new_current_thread()
