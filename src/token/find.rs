@@ -259,12 +259,11 @@ fn hex(digit: u8) -> Option<u8> {
         .and_then(|value| u8::try_from(value).ok())
 }
 
-/// The subprotocols that are offered. Empty elements of a list mean nothing (RFC 9110 §5.6.1.2).
+/// The subprotocols that are offered. An empty one stays, so that nothing else is taken for the token.
 pub(super) fn web_socket_protocols(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     headers
         .get_all(SEC_WEBSOCKET_PROTOCOL)
         .iter()
         .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
         .map(<[u8]>::trim_ascii)
-        .filter(|protocol| !protocol.is_empty())
 }
