@@ -122,10 +122,11 @@ impl ProblemJson {
     ///
     /// Whether you need it depends on your clients:
     ///
-    /// * Google's `grpc-web` needs it. The client reports UNKNOWN for a response whose content type is not
-    ///   that of gRPC-Web, whatever its status.
-    /// * `@connectrpc/connect-web` and tonic's `GrpcWebClientLayer` do not. They take a 401 for UNAUTHENTICATED,
-    ///   a 403 for PERMISSION_DENIED and a 503 for UNAVAILABLE.
+    /// * Google's `grpc-web` for JavaScript needs it: it reports UNKNOWN for a response whose content type is
+    ///   not that of gRPC-Web, whatever its status.
+    /// * tonic's `GrpcWebClientLayer` needs it: it reports INTERNAL, because it takes the problem for a message.
+    /// * `@connectrpc/connect-web` does not: it takes a 401 for UNAUTHENTICATED, a 403 for PERMISSION_DENIED
+    ///   and a 503 for UNAVAILABLE.
     ///
     /// It is off by default, because a rejection that looks like a 200 passes by a proxy that looks at
     /// the status. For clients of another origin, let the CORS layer expose `grpc-status` and
