@@ -11,6 +11,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[cfg(feature = "axum")]
+mod drained;
 #[cfg(all(
     feature = "token-service",
     feature = "axum",
