@@ -131,8 +131,8 @@ use crate::{
 ///     .layer(from_fn(read_small_content));
 ///
 /// # for (size, closes) in [(4, false), (100_000, true)] {
-/// # let request = Request::post("/elements").header("content-length", size);
-/// # let request = request.body("x".repeat(size).into())?;
+/// # let request = axum::http::Request::post("/elements").header("content-length", size);
+/// # let request: Request = request.body("x".repeat(size).into())?;
 /// # let response = app.clone().oneshot(request).await?;
 /// # assert_eq!(response.status(), 401);
 /// # assert_eq!(response.headers().contains_key(CONNECTION), closes);
