@@ -119,16 +119,80 @@ def axum():
             body = {"data" if name == "requests" else "content": b"a" * 200_000}
             response = client.post(url, **body)
             check(f"{name}: POST refused", response.status_code == 401, response.status_code)
+            # Nobody reads the content: over HTTP/1.1 the connection ends, and the client is told so.
+            closes = None if name == "httpx HTTP/2" else "close"
+            check("  the connection", response.headers.get("connection") == closes, response.headers)
             response = client.get(url, headers=good)
-            check(f"{name}: 200 on the same connection",
+            check(f"{name}: 200 for the next request",
                   response.status_code == 200 and response.json()["subject"] == "svc", response.text)
             response = client.get(example.url + "/api/v2/admin", headers=good)
             check(f"{name}: 403 names the scope",
                   response.status_code == 403 and 'scope="admin"' in response.headers["www-authenticate"],
                   response.headers)
-
-
             client.close()
+
+        pages_of_other_origins(example)
+        content_after_the_response(example, token)
+
+
+def pages_of_other_origins(example):
+    """What a browser asks before a page sends a token, and what it shows of the answer. `*` never covers
+    `Authorization`, nor anything else where there are cookies (Fetch)."""
+    origin = {"origin": "https://app.example.com"}
+    for method, path in [
+            ("GET", "/healthz"), ("GET", "/api/v2/elements"), ("POST", "/api/v2/elements"),
+            ("GET", "/api/v2/admin"), ("POST", "/api/v2/auth/token"), ("POST", "/api/v2/auth/refresh"),
+            ("POST", "/oauth/token"), ("POST", "/oauth/revoke"), ("GET", "/.well-known/jwks.json"),
+            ("GET", "/.well-known/oauth-authorization-server")]:
+        asks = {"access-control-request-method": method, "access-control-request-headers": "authorization"}
+        preflight = requests.options(example.url + path, headers={**origin, **asks})
+
+        def listed(response, name):
+            return [item.strip().lower() for item in response.headers.get(name, "").split(",")]
+        check(f"{method} {path}: a page may send Authorization",
+              preflight.ok and "authorization" in listed(preflight, "access-control-allow-headers")
+              and method in preflight.headers["access-control-allow-methods"].split(","), preflight.headers)
+        answer = requests.request(method, example.url + path, headers=origin)
+        exposed = listed(answer, "access-control-expose-headers")
+        check("  it sees the answer, its challenge, and when to come back",
+              answer.headers.get("access-control-allow-origin") == "*"
+              and {"www-authenticate", "retry-after", "x-request-id"} <= set(exposed), answer.headers)
+
+
+def content_after_the_response(example, token):
+    """A client that keeps its connection unless it is told that it ends, and whose content comes after the
+    response: the next request is answered."""
+    host, port = example.address.split(":")
+
+    def read(connection):
+        received = b""
+        while b"\r\n\r\n" not in received:
+            more = connection.recv(65536)
+            if not more:
+                raise EOFError
+            received += more
+        head, body = received.split(b"\r\n\r\n", 1)
+        length = int(re.search(rb"(?i)\r\ncontent-length: (\d+)", head).group(1))
+        while len(body) < length:
+            body += connection.recv(65536)
+        return head.lower()
+
+    for size in (1_000, 100_000):
+        connection, lost = None, 0
+        for _ in range(50):
+            connection = connection or socket.create_connection((host, int(port)))
+            connection.sendall(b"POST /api/v2/elements HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n" % size)
+            if b"\r\nconnection: close" in read(connection):
+                connection = socket.create_connection((host, int(port)))
+            else:
+                connection.sendall(b"x" * size)
+            try:
+                connection.sendall(b"GET /api/v2/elements HTTP/1.1\r\nhost: a\r\nauthorization: Bearer %b\r\n\r\n"
+                                   % token.encode())
+                lost += b" 200 " not in read(connection)
+            except (OSError, EOFError):
+                connection, lost = None, lost + 1
+        check(f"no request is lost after a rejected one of {size} bytes", lost == 0, lost)
 
 
 class Redis:

@@ -35,7 +35,10 @@ use axum::{
     Json, Router,
     body::{Body, to_bytes},
     extract::{ConnectInfo, OriginalUri},
-    http::{Request, header::CONTENT_TYPE},
+    http::{
+        HeaderName, Method, Request,
+        header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
+    },
     response::IntoResponse,
     routing::get,
 };
@@ -52,7 +55,7 @@ use tower_bearer::{
     },
 };
 use tower_http::{
-    cors::CorsLayer,
+    cors::{self, CorsLayer},
     request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer},
     trace::TraceLayer,
 };
@@ -122,8 +125,8 @@ async fn main() -> Result<(), AnyError> {
         .route_service("/oauth/revoke", server.revocation_endpoint())
         .route_service("/.well-known/jwks.json", server.key_set())
         .route_service("/.well-known/oauth-authorization-server", metadata)
-        // Outside of the layer, so that a refusal has a request id, is traced, and is shown to a page.
-        .layer(CorsLayer::permissive())
+        // Outside of the layer, so that a rejection has a request id, is traced, and is shown to a page.
+        .layer(cors())
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(TraceLayer::new_for_http())
         .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid));
@@ -139,6 +142,23 @@ async fn main() -> Result<(), AnyError> {
         () = async { grace_begins.await; tokio::time::sleep(GRACE).await } => {}
     }
     Ok(())
+}
+
+/// What pages of other origins may send and read. No cookie is looked at, so any origin may ask.
+fn cors() -> CorsLayer {
+    let request_id = HeaderName::from_static("x-request-id");
+    CorsLayer::new()
+        .allow_origin(cors::Any)
+        .allow_methods([Method::GET, Method::POST])
+        // By name: `*` never covers `Authorization` (Fetch, "CORS non-wildcard request-header name").
+        .allow_headers([
+            AUTHORIZATION,
+            CONTENT_TYPE,
+            HeaderName::from_static("traceparent"),
+            request_id.clone(),
+        ])
+        // Without this a page sees the status of a rejection, but not what to do about it.
+        .expose_headers([WWW_AUTHENTICATE, RETRY_AFTER, request_id])
 }
 
 /// Who issues tokens, and to whom.

@@ -231,8 +231,11 @@ pub(crate) enum After {
     Nothing,
     /// The token was in the URL: the answer is not for shared caches (RFC 6750 §2.3).
     Query,
-    /// The token was a WebSocket subprotocol: one must be chosen, in a response of this status.
-    WebSocket(StatusCode),
+    /// The token was a WebSocket subprotocol: one must be chosen by the response that opens the WebSocket.
+    WebSocket {
+        /// Whether the request was an extended CONNECT.
+        connect: bool,
+    },
 }
 
 impl After {
@@ -240,23 +243,29 @@ impl After {
         match place {
             Place::Header => Self::Nothing,
             Place::Query => Self::Query,
-            // RFC 8441 §4: over HTTP/2 it is a 2xx to an extended CONNECT.
-            Place::WebSocketProtocol if *method == Method::CONNECT => {
-                Self::WebSocket(StatusCode::OK)
-            }
-            Place::WebSocketProtocol => Self::WebSocket(StatusCode::SWITCHING_PROTOCOLS),
+            Place::WebSocketProtocol => Self::WebSocket {
+                connect: *method == Method::CONNECT,
+            },
         }
     }
 
     fn apply<T>(self, response: &mut Response<T>) {
         let status = response.status();
-        let (name, value) = match self {
-            Self::Query if status.is_success() => (CACHE_CONTROL, "private"),
-            Self::WebSocket(opened) if status == opened => {
-                (SEC_WEBSOCKET_PROTOCOL, WEB_SOCKET_PROTOCOL)
+        let (applies, name, value) = match self {
+            Self::Nothing => return,
+            Self::Query => (status.is_success(), CACHE_CONTROL, "private"),
+            // RFC 8441 §5: a 2xx takes the place of the 101.
+            Self::WebSocket { connect } => {
+                let opens = match connect {
+                    true => status.is_success(),
+                    false => status == StatusCode::SWITCHING_PROTOCOLS,
+                };
+                (opens, SEC_WEBSOCKET_PROTOCOL, WEB_SOCKET_PROTOCOL)
             }
-            _ => return,
         };
+        if !applies {
+            return;
+        }
         response
             .headers_mut()
             .entry(name)

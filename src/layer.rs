@@ -16,17 +16,16 @@ use crate::{
     verify::Verifier,
 };
 
-/// Protects the services behind it: only requests with a bearer token that `V` confirms pass, and
-/// every other is answered with the same problem and the right challenge.
+/// Protects the services behind it: only requests with a bearer token that `V` confirms pass. All others
+/// get the same problem with the right challenge.
 ///
 /// ```
 /// use tower::ServiceBuilder;
-/// use tower_bearer::{AuthError, BearerAuthLayer, BearerToken, Claims, ProblemJson, verify_fn};
+/// use tower_bearer::{BearerAuthLayer, Claims, ProblemJson, StaticTokens};
 ///
-/// let verifier = verify_fn(|token: BearerToken<'_>| match token.as_str() {
-///     "letmein" => Ok(Claims::builder().subject("alice").build(())),
-///     _ => Err(AuthError::invalid_token("unknown")),
-/// });
+/// let verifier = StaticTokens::builder()
+///     .token("kT9vQ2mXw7Rz4bLs", Claims::builder().subject("alice").build(()))
+///     .build()?;
 ///
 /// let auth = BearerAuthLayer::new(verifier)
 ///     .realm("elements")?
@@ -43,19 +42,111 @@ use crate::{
 /// ```
 ///
 /// # Where it stands
-/// Request ids, tracing and CORS stand outside of it, so that they see its refusals too (without the
-/// CORS headers a browser does not show the 401 to the page that asked); then this layer; then
-/// whatever only known callers shall reach.
+/// Request ids, tracing and CORS stand outside of it, so that they see its rejections too; then comes this
+/// layer; then whatever only known callers may reach.
 ///
-/// What stands outside sees the request before its credential is marked as sensitive: where a
-/// `TraceLayer` is told to log headers, put tower-http's `SetSensitiveRequestHeadersLayer` outside of it.
-/// A token in the query is seen by whoever logs URLs.
+/// What stands outside sees the request before its credential is marked as sensitive. If a `TraceLayer` is
+/// told to log headers, put tower-http's `SetSensitiveRequestHeadersLayer` outside of it. A
+/// token in the query is seen by whoever logs URLs.
 ///
-/// Once built into a stack, `V` must be `Send + Sync + 'static` and its future `Send`, as servers ask of
-/// all their services.
+/// # CORS
+/// Pages of another origin need a CORS layer outside of this one: without its headers a browser does not
+/// show a 401 to the page that asked. The CORS layer must
 ///
-/// To switch it on and off by configuration, do not wrap it in an `Option` (the response bodies
-/// would differ): write `.exempt(move |_| off)`.
+/// * list `Authorization` by name in `Access-Control-Allow-Headers`, because `*` never covers it
+///   (Fetch, "CORS non-wildcard request-header name");
+/// * list `WWW-Authenticate` and `Retry-After` in `Access-Control-Expose-Headers`, so that a script can read
+///   them, and with them every header that your checks add, such as `DPoP-Nonce`; for gRPC-Web also
+///   `grpc-status` and `grpc-message`.
+///
+/// ```
+/// use http::{Method, header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE}};
+/// use tower_http::cors::CorsLayer;
+///
+/// let cors = CorsLayer::new()
+///     .allow_origin(["https://app.example.com".parse()?])
+///     .allow_methods([Method::GET, Method::POST])
+///     .allow_headers([AUTHORIZATION, CONTENT_TYPE])
+///     .expose_headers([WWW_AUTHENTICATE, RETRY_AFTER]);
+/// # Ok::<(), http::header::InvalidHeaderValue>(())
+/// ```
+///
+/// # Requests with content
+/// A rejected request has content that nobody reads. Over HTTP/1 it stands before the next request on the
+/// connection, so a server must read it or close the connection (RFC 9112 §9.3). The layer does
+/// not know the type of the body and cannot read it. It answers at once with `Connection: close`, which tells
+/// clients and proxies not to send another request on the connection. Over HTTP/2 it does nothing of the sort.
+///
+/// It goes by the headers: a request has content if it has a `Transfer-Encoding`, or a `Content-Length`
+/// above 0. A layer that removes these, such as tower-http's `RequestDecompressionLayer`, belongs inside of
+/// this one.
+///
+/// A client that is still sending when the connection closes may see an error before it sees the
+/// response. To keep connections instead, read the content outside of this layer, within a limit, and then
+/// take the header away:
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use axum::{
+///     Router,
+///     body::{HttpBody, to_bytes},
+///     extract::Request,
+///     http::{StatusCode, header::CONNECTION},
+///     middleware::{Next, from_fn},
+///     response::{IntoResponse, Response},
+///     routing::post,
+/// };
+/// use tokio::time::timeout;
+/// use tower::ServiceExt;
+/// # use tower_bearer::{BearerAuthLayer, BearerToken, Claims, verify_fn};
+/// use tower_bearer::AuthError;
+///
+/// /// Content up to this size is read before the token is looked at.
+/// const LIMIT: usize = 64 * 1024;
+///
+/// async fn read_small_content(request: Request, next: Next) -> Response {
+///     let (parts, body) = request.into_parts();
+///     if body.is_end_stream() || body.size_hint().upper().is_none_or(|size| size > LIMIT as u64) {
+///         return next.run(Request::from_parts(parts, body)).await;
+///     }
+///     let content = match timeout(Duration::from_secs(10), to_bytes(body, LIMIT)).await {
+///         Ok(Ok(content)) => content,
+///         _ => return (StatusCode::REQUEST_TIMEOUT, [(CONNECTION, "close")]).into_response(),
+///     };
+///     let mut response = next.run(Request::from_parts(parts, content.into())).await;
+///     // Nothing is left of the content, so nothing stands in the way of the next request.
+///     if response.extensions().get::<AuthError>().is_some() {
+///         response.headers_mut().remove(CONNECTION);
+///     }
+///     response
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let auth = BearerAuthLayer::new(verify_fn(|_: BearerToken<'_>| Ok(Claims::new(()))));
+/// let app: Router = Router::new()
+///     .route("/elements", post(|content: String| async { content }))
+///     .layer(auth)
+///     .layer(from_fn(read_small_content));
+///
+/// # for (size, closes) in [(4, false), (100_000, true)] {
+/// # let request = axum::http::Request::post("/elements").header("content-length", size);
+/// # let request: Request = request.body("x".repeat(size).into())?;
+/// # let response = app.clone().oneshot(request).await?;
+/// # assert_eq!(response.status(), 401);
+/// # assert_eq!(response.headers().contains_key(CONNECTION), closes);
+/// # }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Types
+/// Once built into a stack, `V` must be `Send + Sync + 'static` and its future `Send`, as servers require
+/// of all their services.
+///
+/// To switch the layer off by configuration, do not wrap it in an `Option`, because the response bodies
+/// would differ. Write `.exempt(move |_| off)`.
 pub struct BearerAuthLayer<V: Verifier> {
     auth: Auth<V>,
 }

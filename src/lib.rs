@@ -8,14 +8,13 @@
 //! use http::{Request, Response};
 //! use http_body_util::Empty;
 //! use tower::{Layer, ServiceExt, service_fn};
-//! use tower_bearer::{AuthError, BearerAuthLayer, BearerToken, Claims, verify_fn};
+//! use tower_bearer::{BearerAuthLayer, Claims, StaticTokens};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() -> Result<(), Infallible> {
-//! let verifier = verify_fn(|token: BearerToken<'_>| match token.as_str() {
-//!     "mF_9.B5f-4.1JqM" => Ok(Claims::builder().subject("alice").scope("read").build(())),
-//!     _ => Err(AuthError::invalid_token("unknown")),
-//! });
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let verifier = StaticTokens::builder()
+//!     .token("mF_9.B5f-4.1JqM", Claims::builder().subject("alice").scope("read").build(()))
+//!     .build()?;
 //! let service = BearerAuthLayer::new(verifier).layer(service_fn(|request: Request<()>| async move {
 //!     let claims: &Claims = request.extensions().get().unwrap();
 //!     assert_eq!(claims.registered().subject(), Some("alice"));
@@ -55,12 +54,15 @@
 //! |---|---|
 //! | no credentials, or another scheme | 401, a challenge without `error` (RFC 6750 §3.1) |
 //! | `Bearer` in any case, one or more spaces, one b64token of at most 16 KiB | it is verified |
-//! | `Bearer` and anything else | 401 `invalid_token` |
+//! | `Bearer` and anything else, or a line that cannot be read | 401 `invalid_token` |
 //! | two `Authorization` lines; a token in two enabled places, or twice in one | 400 `invalid_request` |
 //! | an enabled query parameter or cookie that is empty | 401 `invalid_token` |
 //! | optional, and no credentials | the service, without claims |
 //! | optional, and a bad token | refused as above, never anonymous |
 //! | exempt | the service, header and body untouched |
+//!
+//! Spaces and tabs around a header value, and around the name and value of a cookie, are ignored (RFC 9110
+//! §5.5): HTTP/2 servers pass them on.
 //!
 //! # Features
 //! | feature | what it adds |

@@ -15,22 +15,20 @@ use tower_service::Service;
 use crate::{
     body::ResponseBody,
     check::Check,
-    claims::{Claims, claims_not_found},
+    claims::Claims,
     error::AuthError,
     future::{After, ResponseFuture, Waiting},
     layer::Auth,
-    reject::leave_out_body,
-    service::{Anonymous, Judgement},
+    service::{Judgement, reject_without_claims},
     token::BearerToken,
     verify::{Verification, Verifier},
 };
 
 /// A check for the services behind it, made by
-/// [`BearerAuthLayer::require`](crate::BearerAuthLayer::require), and to be laid further in than that
-/// layer.
+/// [`BearerAuthLayer::require`](crate::BearerAuthLayer::require), to be placed inside of that layer.
 ///
-/// A request that was let pass without claims is answered 401. One that no layer has seen, or one of
-/// other claims, is answered 500: the stack is put together wrongly, and the problem names the mend.
+/// A request that the layer let pass without claims gets a 401. A request that did not pass through a
+/// `BearerAuthLayer` with the same claims type gets a 500 whose detail explains how to fix the stack.
 ///
 /// ```
 /// use axum::{Router, routing::get};
@@ -118,14 +116,7 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (parts, body) = request.into_parts();
         let Some(claims) = parts.extensions.get::<Claims<C>>() else {
-            return ResponseFuture::refused(match parts.extensions.get::<Anonymous>() {
-                Some(anonymous) => anonymous.voice.answer(AuthError::missing_token(), &parts),
-                None => {
-                    let mut response = claims_not_found::<C>().into_response();
-                    leave_out_body(&mut response, &parts);
-                    response
-                }
-            });
+            return ResponseFuture::refused(reject_without_claims::<C>(&parts));
         };
         match self.auth.check_from(0, claims.clone(), &parts) {
             Judgement::Admitted(_) => {

@@ -6,18 +6,19 @@ use std::{
     task::{Context, Poll},
 };
 
+use bytes::Bytes;
 use http::{Request, Response, request::Parts};
 use tower_service::Service;
 
 use crate::{
     body::ResponseBody,
     check::{CheckContext, Checked},
-    claims::Claims,
+    claims::{Claims, claims_not_found},
     error::{AuthError, reason},
     future::{After, ResponseFuture, Waiting},
     layer::Auth,
     observe,
-    reject::Voice,
+    reject::{Voice, finish},
     token::{conceal, find},
     verify::{BoxFuture, Verification, Verifier},
 };
@@ -226,6 +227,17 @@ impl<V: Verifier> Auth<V> {
 #[derive(Clone)]
 pub(crate) struct Anonymous {
     pub(crate) voice: Arc<Voice>,
+}
+
+/// Rejects a request without claims where they are required: with a 401 if the layer let it pass without
+/// any, else with a 500, because there is no layer or its verifier yields other claims.
+pub(crate) fn reject_without_claims<C>(request: &Parts) -> Response<Bytes> {
+    if let Some(anonymous) = request.extensions.get::<Anonymous>() {
+        return anonymous.voice.answer(AuthError::missing_token(), request);
+    }
+    let mut response = claims_not_found::<C>().into_response();
+    finish(&mut response, request);
+    response
 }
 
 impl<S: Clone, V: Verifier> Clone for BearerAuth<S, V> {

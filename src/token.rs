@@ -13,11 +13,15 @@ mod source;
 
 pub use source::TokenSource;
 
-/// A bearer token, borrowed from where it came: one b64token of RFC 6750 §2.1, of at most
+/// A bearer token, borrowed from the request: one b64token of RFC 6750 §2.1, of at most
 /// [`MAX_LENGTH`](Self::MAX_LENGTH) bytes.
 ///
-/// That it has this form is all that is known of it; a [`Verifier`](crate::Verifier) judges it. Its
+/// Only its form has been checked; a [`Verifier`](crate::Verifier) decides whether it is valid. Its
 /// `Debug` does not show it.
+///
+/// Tokens cannot be compared with `==`, because the time that such a comparison takes tells an attacker
+/// how many bytes of a guess are right. To accept a fixed set of tokens, use `StaticTokens`, which
+/// compares hashes in constant time.
 ///
 /// ```
 /// use tower_bearer::BearerToken;
@@ -30,7 +34,7 @@ pub use source::TokenSource;
 /// assert!(BearerToken::parse("two words").is_err());
 /// # Ok::<(), tower_bearer::AuthError>(())
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 // ASCII, which the scan of its form has proved.
 pub struct BearerToken<'a>(&'a [u8]);
 
@@ -91,8 +95,8 @@ impl fmt::Debug for BearerToken<'_> {
     }
 }
 
-/// A [`BearerToken`] that owns its text. Its `Debug` does not show it.
-#[derive(Clone, PartialEq, Eq)]
+/// A [`BearerToken`] that owns its text. Its `Debug` does not show it, and it cannot be compared with `==`.
+#[derive(Clone)]
 pub struct OwnedToken(Box<str>);
 
 impl OwnedToken {

@@ -295,7 +295,10 @@ fn tokens_and_errors() {
     let token = BearerToken::parse("abc").unwrap();
     is_copy(token);
     let owned: OwnedToken = token.to_owned();
-    assert_eq!((owned.as_str(), owned.as_token()), ("abc", token));
+    assert_eq!(
+        (owned.as_str(), owned.as_token().as_str()),
+        ("abc", token.as_str())
+    );
 
     fn is_error<E: std::error::Error + Clone + Send + Sync + 'static>(_: &E) {}
     let error = AuthError::unavailable("store").with_source("refused");
@@ -303,4 +306,22 @@ fn tokens_and_errors() {
     assert_eq!(error.kind(), AuthErrorKind::Unavailable);
     assert_eq!(error.reason(), "store");
     assert!(std::error::Error::source(&error).is_some());
+}
+
+/// An `==` on tokens would invite comparing secrets in a time that tells how many bytes are right.
+#[test]
+fn tokens_have_no_equality_operator() {
+    /// `COMPARES` of the struct exists for types with `==` only, and then hides that of the trait.
+    trait Fallback {
+        const COMPARES: bool = false;
+    }
+    struct Probe<T>(std::marker::PhantomData<T>);
+    impl<T> Fallback for Probe<T> {}
+    impl<T: PartialEq> Probe<T> {
+        const COMPARES: bool = true;
+    }
+
+    const { assert!(Probe::<String>::COMPARES) };
+    const { assert!(!Probe::<BearerToken<'_>>::COMPARES) };
+    const { assert!(!Probe::<OwnedToken>::COMPARES) };
 }

@@ -69,10 +69,31 @@ async fn authorization_lines() {
         (b"Bearer.abc", Missing),
         (b"Beare abc", Missing),
         (b"XBearer abc", Missing),
-        (b"\xc3\xa9 abc", Missing),
         // attacks.md 20: a second scheme behind the first is not looked at.
         (b"Basic x Bearer y", Missing),
         (b"Basic x, Bearer y", Missing),
+        (b"Basic\tdXNlcjpwYXNz", Missing),
+        // What cannot be read is not a line without credentials.
+        (b"\xc3\xa9 abc", Malformed),
+        (b"\xc2\xa0Bearer abc", Malformed),
+        (b"\xef\xbb\xbfBearer abc", Malformed),
+        (b"\"Bearer\" abc", Malformed),
+        (b", Bearer abc", Malformed),
+        (b"=", Malformed),
+        // White space around a value is no part of it (attacks.md 41; RFC 9110 §5.5).
+        (b" Bearer abc", Passes("abc")),
+        (b"\tBearer abc", Passes("abc")),
+        (b" \t \tBearer  abc", Passes("abc")),
+        (b"Bearer abc ", Passes("abc")),
+        (b"Bearer abc\t", Passes("abc")),
+        (b"\t bearer abc= \t", Passes("abc=")),
+        (b" ", Missing),
+        (b"\t \t", Missing),
+        (b" Basic dXNlcjpwYXNz\t", Missing),
+        (b" Bearer", Malformed),
+        (b"\tBearer\t", Malformed),
+        (b" Bearer\tabc", Malformed),
+        (b" Bearer a b\t", Malformed),
         // Nothing after the scheme.
         (b"Bearer", Malformed),
         (b"Bearer ", Malformed),
@@ -88,8 +109,6 @@ async fn authorization_lines() {
         (b"Bearer\xa0abc", Malformed),
         // A second word, or a list (attacks.md 20).
         (b"Bearer a b", Malformed),
-        (b"Bearer abc ", Malformed),
-        (b"Bearer abc\t", Malformed),
         (b"Bearer a, Bearer b", Malformed),
         (b"Bearer a,b", Malformed),
         (b"Bearer a, Basic b", Malformed),
@@ -180,6 +199,9 @@ async fn two_authorization_lines() {
         ["Basic a", "Basic b"],
         ["Bearer", "Bearer b"],
         ["", "Bearer b"],
+        [" ", "Bearer b"],
+        ["\tBearer b", " Bearer b "],
+        [" ", "\t"],
     ] {
         for layer in [
             BearerAuthLayer::new(any_token()),
@@ -286,6 +308,12 @@ async fn optional_mode() {
         ("Bearer good good", reason::TOKEN_MALFORMED),
         ("Bearer\tgood", reason::TOKEN_MALFORMED),
         ("Bearer/good", reason::TOKEN_MALFORMED),
+        // attacks.md 41, and lines that cannot be read.
+        (" Bearer bad", reason::TOKEN_UNKNOWN),
+        ("\tBearer\t", reason::TOKEN_MALFORMED),
+        ("\u{e9} good", reason::TOKEN_MALFORMED),
+        ("\u{a0}Bearer good", reason::TOKEN_MALFORMED),
+        ("Bearer \u{e9}", reason::TOKEN_MALFORMED),
     ] {
         let (answer, seen) = send(&layer, request(&[("authorization", line)])).await;
         assert!(seen.is_none(), "{line:?}");
@@ -359,7 +387,7 @@ async fn cors_preflight() {
 
 #[tokio::test]
 async fn exempt_paths() {
-    let paths = ["/healthz", "/docs/*", "/odd/../path"];
+    let paths = ["/healthz", "/docs/*", "/exact/"];
     let layer = BearerAuthLayer::new(good_token()).exempt(exempt::paths(&paths).unwrap());
     for (path, exempt) in [
         ("/healthz", true),
@@ -368,8 +396,13 @@ async fn exempt_paths() {
         ("/docs/a/b.css", true),
         ("/docs/a%20b", true),
         ("/docs/..a/...", true),
-        // What is written out in full is meant.
-        ("/odd/../path", true),
+        ("/docs/", true),
+        ("/docs/a/", true),
+        ("/docs/%41%7e%22", true),
+        ("/docs/a+b,c=d:e@f!$&'()*", true),
+        ("/exact/", true),
+        ("/exact", false),
+        ("/exact/a", false),
         ("/healthz/", false),
         ("/healthzz", false),
         ("/Healthz", false),
@@ -399,6 +432,56 @@ async fn exempt_paths() {
         ("/docs/a;b", false),
         ("/docs/..%3B/admin", false),
         ("/docs/%252e%252e/admin", false),
+        // attacks.md 45.
+        ("/docs/..;a=b/admin", false),
+        ("/docs/;/admin", false),
+        ("/docs/%c0%ae%c0%ae/admin", false),
+        ("/docs/%e0%80%ae/admin", false),
+        ("/docs/%u002e%u002e/admin", false),
+        ("/docs/..%u2215admin", false),
+        ("/docs/..%00/admin", false),
+        ("/docs/..%00", false),
+        ("/docs/..%0a/admin", false),
+        ("/docs/..%0d%0a/admin", false),
+        ("/docs/..%09/admin", false),
+        ("/docs/..%7f/admin", false),
+        ("/docs/..%20/admin", false),
+        ("/docs/%20../admin", false),
+        ("/docs/.%20./admin", false),
+        ("/docs/.%20/admin", false),
+        ("/docs/%20/admin", false),
+        ("/docs/..+/admin", false),
+        ("/docs/..%2b/admin", false),
+        ("/docs/..%c2%a0/admin", false),
+        ("/docs/%ef%bc%8e%ef%bc%8e/admin", false),
+        ("/docs/..%e2%88%95admin", false),
+        ("/docs/caf%c3%a9", false),
+        ("/docs/caf\u{e9}", false),
+        ("/docs/..\u{ff0f}admin", false),
+        ("/docs/%", false),
+        ("/docs/%a", false),
+        ("/docs/%zz", false),
+        ("/docs/%+1", false),
+        ("/docs/a%25", false),
+        ("/docs/%%32%65%%32%65/admin", false),
+        ("/docs/a%3f", false),
+        ("/docs/a%23", false),
+        ("/docs//", false),
+        ("/docs///", false),
+        ("/docs/a\\b", false),
+        ("/docs/a|b", false),
+        ("/docs/\"", false),
+        // Absolute form (RFC 9112 §3.2.2), as HTTP/2 always has it: the path decides.
+        ("http://example.com/docs/a", true),
+        ("http://example.com/healthz", true),
+        ("http://example.com/docs/../admin", false),
+        ("http://example.com//docs/a", false),
+        ("http://example.com", false),
+        ("http://docs/a", false),
+        // Authority form and asterisk form have no path.
+        ("example.com:80", false),
+        ("docs:80", false),
+        ("*", false),
     ] {
         let (answer, seen) = send(&layer, request_to(path, &[])).await;
         assert_eq!(seen.is_some(), exempt, "{path}");
@@ -417,6 +500,36 @@ async fn exempt_grpc_services() {
     for (path, by_health, by_reflection) in [
         ("/grpc.health.v1.Health/Check", true, false),
         ("/grpc.health.v1.Health/Watch", true, false),
+        ("/grpc.health.v1.Health/List", true, false),
+        (
+            "http://example.com/grpc.health.v1.Health/Check",
+            true,
+            false,
+        ),
+        // attacks.md 45: what is not one of the methods is none of them.
+        ("/grpc.health.v1.Health/Other", false, false),
+        ("/grpc.health.v1.Health/check", false, false),
+        ("/grpc.health.v1.Health/Check/", false, false),
+        ("/grpc.health.v1.Health/Check;a", false, false),
+        ("/grpc.health.v1.Health/Check%00", false, false),
+        ("/grpc.health.v1.Health/%43heck", false, false),
+        ("/grpc.health.v1.Health/", false, false),
+        ("/grpc.health.v1.Health//Check", false, false),
+        (
+            "/grpc.health.v1.Health/../elements.Elements/List",
+            false,
+            false,
+        ),
+        (
+            "/grpc.health.v1.Health/%2e%2e/elements.Elements/List",
+            false,
+            false,
+        ),
+        (
+            "/grpc.health.v1.Health/..;/elements.Elements/List",
+            false,
+            false,
+        ),
         ("/grpc.health.v1.HealthX/Check", false, false),
         ("/grpc.health.v1.Health", false, false),
         ("/x/grpc.health.v1.Health/Check", false, false),
@@ -432,6 +545,12 @@ async fn exempt_grpc_services() {
         ),
         (
             "/grpc.reflection.v2.ServerReflection/ServerReflectionInfo",
+            false,
+            false,
+        ),
+        ("/grpc.reflection.v1.ServerReflection/Other", false, false),
+        (
+            "/grpc.reflection.v1.ServerReflection/%2e%2e/ServerReflectionInfo",
             false,
             false,
         ),

@@ -191,6 +191,37 @@ async fn grpc_web_is_answered_in_grpc_by_opt_in() {
     }
 }
 
+/// Inside of tonic's `GrpcWebLayer` a request of gRPC-Web has the content type of gRPC, over HTTP/1.1 too.
+#[tokio::test]
+async fn by_opt_in_grpc_is_answered_in_grpc_over_every_version_and_never_if_it_is_switched_off() {
+    let default = ProblemJson::new();
+    let web = ProblemJson::new().grpc_web();
+    let off = ProblemJson::new().without_grpc();
+    for version in [
+        Version::HTTP_10,
+        Version::HTTP_11,
+        Version::HTTP_2,
+        Version::HTTP_3,
+    ] {
+        for content_type in ["application/grpc", "application/grpc+proto"] {
+            let is_native = version == Version::HTTP_2;
+            for (problems, expected) in [(&default, is_native), (&web, true), (&off, false)] {
+                let layer = BearerAuthLayer::new(good_token()).reject(problems.clone());
+                let mut call = call(Some(content_type));
+                *call.version_mut() = version;
+                let (answer, _) = send(&layer, call).await;
+                let of = format!("{version:?} {content_type} {problems:?}");
+                assert_eq!(answer.status, if expected { 200 } else { 401 }, "{of}");
+                assert_eq!(
+                    answer.header("grpc-status"),
+                    expected.then_some("16"),
+                    "{of}"
+                );
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn every_kind() {
     let invalid = "Invalid or expired authentication token";

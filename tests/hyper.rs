@@ -494,27 +494,46 @@ async fn a_large_request_body_is_untouched() {
     .await;
 }
 
-/// The body of a refused request does not stand in the way of the next one.
+/// RFC 9112 §9.6: the response announces that the connection ends, and then it does. What becomes of the
+/// next request is in `tests/connection`.
 #[tokio::test]
-async fn a_connection_stays_usable_after_a_refusal() {
+async fn a_rejection_of_a_request_with_content_ends_the_connection_and_says_so() {
     for verifier in verifiers() {
         let (address, _feed) = serve(verifier).await;
-        let refused = format!(
-            "POST /hello HTTP/1.1\r\nhost: x\r\ntraceparent: {TRACEPARENT}\r\n\
-             content-length: 11\r\n\r\nsmall body!"
-        );
-        let good = format!("GET /hello HTTP/1.1\r\n{HOST}: x\r\n{AUTHORIZATION}: {GOOD}\r\n\r\n");
-
-        let mut stream = TcpStream::connect(address).await.unwrap();
-        let mut ask =
-            async |request: &str, end| in_time(raw_http1(&mut stream, request, Some(end))).await;
-        for _ in 0..2 {
-            let answer = ask(&refused, PROBLEM).await;
+        for (content, ends) in [("", false), ("content-length: 11\r\n", true)] {
+            // Of the content nothing comes: all at once, hyper would read it by the way.
+            let request = format!(
+                "POST /hello HTTP/1.1\r\nhost: x\r\ntraceparent: {TRACEPARENT}\r\n{content}\r\n"
+            );
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            let answer = in_time(raw_http1(&mut stream, &request, Some(PROBLEM))).await;
             assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
-            assert!(!answer.contains("connection: close"), "{answer}");
-            let answer = ask(&good, "hello alice").await;
-            assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+            assert_eq!(answer.contains("connection: close\r\n"), ends, "{answer}");
+            let good =
+                format!("GET /hello HTTP/1.1\r\n{HOST}: x\r\n{AUTHORIZATION}: {GOOD}\r\n\r\n");
+            if ends {
+                let rest = in_time(stream.read(&mut [0])).await.unwrap();
+                assert_eq!(rest, 0, "the connection goes on");
+            } else {
+                let answer = in_time(raw_http1(&mut stream, &good, Some("hello alice"))).await;
+                assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+            }
         }
+    }
+}
+
+/// RFC 9113 §8.2.2: `Connection` is an error over HTTP/2, where a stream ends alone.
+#[tokio::test]
+async fn a_rejection_over_http2_leaves_the_connection_alone() {
+    for verifier in verifiers() {
+        let (address, _feed) = serve(verifier).await;
+        let body = Full::from("small body!").map_err(|never| match never {});
+        let request = request(address, Method::POST, "/hello")
+            .body(AnyBody::new(body))
+            .unwrap();
+        let response = in_time(send(Version::HTTP_2, request)).await;
+        assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+        assert_eq!(response.headers().get("connection"), None);
     }
 }
 

@@ -13,7 +13,10 @@ mod support;
 use std::{convert::Infallible, time::Duration};
 
 use axum::{Router, body::Body, routing::get};
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{
+    HeaderValue, Method, Request, Response, StatusCode,
+    header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
+};
 use support::{Answer, INVALID, Inner, Text, good_token, request};
 use tower::{Layer, ServiceBuilder, ServiceExt, util::BoxCloneSyncService};
 use tower_bearer::{BearerAuthLayer, ResponseBody, exempt, reason};
@@ -38,6 +41,15 @@ const PROBLEM: &str = "{\"type\":\"about:blank\",\"title\":\"Unauthorized\",\"st
                        \"detail\":\"Invalid or expired authentication token\",\
                        \"instance\":\"/api/v2/elements\",\"traceId\":\"request-1\"}";
 
+/// CORS as the docs of the layer have it.
+fn cors(origin: HeaderValue) -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin([origin])
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers([AUTHORIZATION, CONTENT_TYPE])
+        .expose_headers([WWW_AUTHENTICATE, RETRY_AFTER])
+}
+
 /// Request id, trace, CORS, timeout and compression around the layer, as the docs have it.
 async fn through_the_stack(
     headers: &[(&str, &str)],
@@ -47,7 +59,7 @@ async fn through_the_stack(
         .layer(SetRequestIdLayer::x_request_id(One))
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(TraceLayer::new_for_http())
-        .layer(CorsLayer::new().allow_origin(origin))
+        .layer(cors(origin))
         .layer(TimeoutLayer::with_status_code(
             StatusCode::REQUEST_TIMEOUT,
             Duration::from_secs(60),
@@ -80,6 +92,11 @@ async fn a_refusal_survives_the_stack() {
     assert_eq!(
         answer.header("access-control-allow-origin"),
         Some("https://app.example.com")
+    );
+    // And without this the page sees no challenge.
+    assert_eq!(
+        answer.header("access-control-expose-headers"),
+        Some("www-authenticate,retry-after")
     );
 
     let headers = [("authorization", "Bearer good"), origin];
@@ -130,6 +147,27 @@ async fn a_verdict_that_hangs() {
     let response: Response<ResponseBody<Text>> = service.oneshot(request).await.unwrap();
     assert_eq!(response.status(), 408);
     assert!(inner.take().is_empty());
+}
+
+/// Fetch, "CORS non-wildcard request-header name": `*` does not cover `Authorization`.
+#[tokio::test]
+async fn a_preflight_is_told_that_authorization_may_be_sent() {
+    let origin: HeaderValue = "https://app.example.com".parse().unwrap();
+    let service = cors(origin).layer(BearerAuthLayer::new(good_token()).layer(Inner::new()));
+    let mut request = request(&[
+        ("origin", "https://app.example.com"),
+        ("access-control-request-method", "POST"),
+        ("access-control-request-headers", "authorization"),
+    ]);
+    *request.method_mut() = Method::OPTIONS;
+    let answer = Answer::of(service.oneshot(request).await.unwrap()).await;
+    assert_eq!(answer.status, 200);
+    let allowed = answer.header("access-control-allow-headers").unwrap();
+    assert!(
+        allowed.split(',').any(|name| name == "authorization"),
+        "{allowed}"
+    );
+    assert_eq!(answer.header("www-authenticate"), None);
 }
 
 /// CORS inside of the layer is one of the mistakes: the preflight passes if exempt, and the 401 is

@@ -124,6 +124,7 @@ async fn other_answers_choose_none() {
         ("GET", &protocol, 200, None),
         ("GET", &protocol, 400, None),
         ("CONNECT", &protocol, 200, Some("bearer")),
+        ("CONNECT", &protocol, 201, Some("bearer")),
         ("CONNECT", &protocol, 400, None),
         // The token was not among the subprotocols, so nothing is chosen for the service.
         ("GET", &header, 101, None),

@@ -9,14 +9,14 @@ use axum_core::{
 };
 use http::request::Parts;
 
-use super::{Claims, claims_not_found};
-use crate::{error::AuthError, service::Anonymous};
+use super::Claims;
+use crate::service::{Anonymous, reject_without_claims};
 
 /// The claims that the layer has verified.
 ///
-/// Where the layer let the request pass without claims (it is optional, or the request exempt), the
-/// answer is 401 in the layer's voice; `Option<Claims<C>>` is `None` there. Where there is no layer, or
-/// its verifier gave claims of another type, both answer 500 with a problem that names the mend.
+/// If the layer let the request pass without claims (it is optional, or the request is exempt), `Claims<C>`
+/// rejects with the layer's 401, and `Option<Claims<C>>` is `None`. If there is no layer, or its
+/// verifier yields another claims type, both reject with a 500 whose detail explains how to fix the stack.
 impl<S, C> FromRequestParts<S> for Claims<C>
 where
     S: Sync,
@@ -28,11 +28,7 @@ where
         if let Some(claims) = parts.extensions.get::<Self>() {
             return Ok(claims.clone());
         }
-        let response = match parts.extensions.get::<Anonymous>() {
-            Some(anonymous) => anonymous.voice.answer(AuthError::missing_token(), parts),
-            None => claims_not_found::<C>().into_response(),
-        };
-        Err(ClaimsRejection(Box::new(response.map(Body::from))))
+        Err(ClaimsRejection::new::<C>(parts))
     }
 }
 
@@ -50,13 +46,18 @@ where
         if parts.extensions.get::<Anonymous>().is_some() {
             return Ok(None);
         }
-        let response = claims_not_found::<C>().into_response();
-        Err(ClaimsRejection(Box::new(response.map(Body::from))))
+        Err(ClaimsRejection::new::<C>(parts))
     }
 }
 
-/// The answer to a request whose handler asks for [`Claims`] that are not there.
+/// The response to a request whose handler asks for [`Claims`] that are not there.
 pub struct ClaimsRejection(Box<Response>);
+
+impl ClaimsRejection {
+    fn new<C>(parts: &Parts) -> Self {
+        Self(Box::new(reject_without_claims::<C>(parts).map(Body::from)))
+    }
+}
 
 impl IntoResponse for ClaimsRejection {
     fn into_response(self) -> Response {

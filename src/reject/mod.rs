@@ -4,8 +4,8 @@ use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 use http::{
-    HeaderName, HeaderValue, Method, Response, StatusCode,
-    header::{CACHE_CONTROL, CONTENT_LENGTH, Entry, RETRY_AFTER, WWW_AUTHENTICATE},
+    HeaderName, HeaderValue, Response, StatusCode,
+    header::{CACHE_CONTROL, Entry, RETRY_AFTER, WWW_AUTHENTICATE},
     request::Parts,
 };
 
@@ -15,6 +15,7 @@ use crate::{
 };
 
 mod challenge;
+mod early;
 mod grpc;
 mod heads;
 mod problem;
@@ -27,21 +28,31 @@ mod trace_id;
 ))]
 pub(crate) use challenge::description;
 pub(crate) use challenge::{Challenges, scope_tokens};
+pub(crate) use early::finish;
+#[cfg(all(
+    feature = "token-service",
+    any(feature = "aws-lc-rs", feature = "rust-crypto")
+))]
+pub(crate) use early::finish_having_read;
 pub use grpc::{grpc_response, is_grpc};
 pub use problem::Problem;
 pub use problem_json::ProblemJson;
 
 use heads::Heads;
 
-/// Makes the answer to a request that is refused.
+/// Makes the response to a request that is rejected.
 ///
-/// The default is [`ProblemJson`]. Whatever an implementation answers, the layer sees to the rest of
-/// the protocol: it adds the challenge, `Cache-Control: no-store`, `Retry-After` and the headers of
-/// the error, leaves the body out where the method is HEAD, and puts the [`AuthError`] into the
-/// extensions of the response.
+/// The default is [`ProblemJson`]. Whatever an implementation returns, the layer takes care of the rest
+/// of the protocol:
 ///
-/// The request is without its body, and its credential is marked as sensitive, so that it is not
-/// shown by the `Debug` of its headers.
+/// * It adds the challenge, `Cache-Control: no-store`, `Retry-After` and the headers of the error.
+/// * It removes the body of a response to HEAD (RFC 9110 §9.3.2).
+/// * It adds `Connection: close` over HTTP/1 if the request has content, which nobody will read
+///   (RFC 9112 §9.3). See [`BearerAuthLayer`](crate::BearerAuthLayer) for what that means.
+/// * It puts the [`AuthError`] into the extensions of the response.
+///
+/// The request comes without its body. Its credential is marked as sensitive, so that the `Debug` of its
+/// headers does not show it.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -147,7 +158,7 @@ impl Voice {
                 response
             }
         };
-        leave_out_body(&mut response, request);
+        finish(&mut response, request);
         observe::refused(&error, response.status());
         response.extensions_mut().insert(error);
         response
@@ -180,19 +191,6 @@ impl fmt::Debug for Voice {
         f.debug_struct("Voice")
             .field("challenges", &self.challenges)
             .finish_non_exhaustive()
-    }
-}
-
-/// To a HEAD, answers with the length that a GET would have had, and without the body (RFC 9110 §9.3.2).
-/// hyper leaves it out over HTTP/1 alone.
-pub(crate) fn leave_out_body(response: &mut Response<Bytes>, request: &Parts) {
-    if request.method == Method::HEAD {
-        let length = response.body().len();
-        response
-            .headers_mut()
-            .entry(CONTENT_LENGTH)
-            .or_insert_with(|| HeaderValue::from(length));
-        *response.body_mut() = Bytes::new();
     }
 }
 

@@ -15,8 +15,8 @@ use crate::{
     url,
 };
 
-/// The default answer to a refused request: a problem document of RFC 9457, or, where the request is
-/// gRPC, an answer in gRPC (see [`is_grpc`](crate::is_grpc)).
+/// The default [`Reject`]: a problem document of RFC 9457, or a gRPC status if the request is gRPC (see
+/// [`is_grpc`](crate::is_grpc), [`grpc_web`](Self::grpc_web) and [`without_grpc`](Self::without_grpc)).
 ///
 /// ```
 /// use tower_bearer::ProblemJson;
@@ -48,7 +48,17 @@ pub struct ProblemJson {
     request_id: HeaderName,
     trace_id: Option<Arc<TextOf>>,
     instance: Option<Arc<TextOf>>,
-    grpc_web: bool,
+    grpc: Grpc,
+}
+
+/// Which requests are answered in gRPC.
+#[derive(Clone, Copy, Debug)]
+enum Grpc {
+    None,
+    /// gRPC over HTTP/2.
+    Native,
+    /// gRPC and gRPC-Web, over any version of HTTP.
+    Web,
 }
 
 type TextOf = dyn Fn(&Parts) -> Option<String> + Send + Sync;
@@ -69,7 +79,7 @@ impl ProblemJson {
             request_id: HeaderName::from_static("x-request-id"),
             trace_id: None,
             instance: None,
-            grpc_web: false,
+            grpc: Grpc::Native,
         };
         problems.build_heads();
         problems
@@ -115,13 +125,37 @@ impl ProblemJson {
         Ok(self)
     }
 
-    /// Answers gRPC-Web requests in gRPC too, as an answer of headers alone: HTTP 200, with `grpc-status` and
-    /// `grpc-message`. By default they get the problem with its own status, which their clients understand: a refusal
-    /// that looks like a 200 gets by a proxy that looks at the status. For clients of another origin, have the CORS
-    /// layer expose these headers.
+    /// Answers gRPC-Web requests in gRPC too: HTTP 200, `grpc-status` and `grpc-message` as headers, and no
+    /// body. Requests with the content type `application/grpc-web`, `application/grpc-web-text` or
+    /// `application/grpc` then count as gRPC over any version of HTTP, so the setting works
+    /// outside of tonic's `GrpcWebLayer` and inside of it.
+    ///
+    /// Whether you need it depends on your clients:
+    ///
+    /// * Google's `grpc-web` for JavaScript needs it: it reports UNKNOWN for a response whose content type is
+    ///   not that of gRPC-Web, whatever its status.
+    /// * tonic's `GrpcWebClientLayer` needs it: it reports INTERNAL, because it takes the problem for a message.
+    /// * `@connectrpc/connect-web` does not: it takes a 401 for UNAUTHENTICATED, a 403 for PERMISSION_DENIED
+    ///   and a 503 for UNAVAILABLE.
+    ///
+    /// It is off by default, because a rejection that looks like a 200 passes by a proxy that looks at
+    /// the status. For clients of another origin, let the CORS layer expose `grpc-status` and
+    /// `grpc-message`.
+    ///
+    /// Replaces an earlier [`without_grpc`](Self::without_grpc).
     #[must_use]
     pub fn grpc_web(mut self) -> Self {
-        self.grpc_web = true;
+        self.grpc = Grpc::Web;
+        self
+    }
+
+    /// Answers every request with a problem, gRPC requests included. For services that speak no gRPC: a
+    /// client cannot turn its 401 into a 200 by a content type.
+    ///
+    /// Replaces an earlier [`grpc_web`](Self::grpc_web).
+    #[must_use]
+    pub fn without_grpc(mut self) -> Self {
+        self.grpc = Grpc::None;
         self
     }
 
@@ -231,7 +265,11 @@ impl ProblemJson {
     }
 
     fn speaks_grpc(&self, request: &Parts) -> bool {
-        grpc::is_grpc(request) || (self.grpc_web && grpc::is_grpc_web(request))
+        match self.grpc {
+            Grpc::None => false,
+            Grpc::Native => grpc::is_grpc(request),
+            Grpc::Web => grpc::is_grpc_or_web(request),
+        }
     }
 
     fn build_heads(&mut self) {
@@ -282,7 +320,7 @@ impl fmt::Debug for ProblemJson {
             .field("request_id_header", &self.request_id)
             .field("trace_id", &self.trace_id.is_some())
             .field("instance", &self.instance.is_some())
-            .field("grpc_web", &self.grpc_web)
+            .field("grpc", &self.grpc)
             .finish_non_exhaustive()
     }
 }

@@ -9,8 +9,8 @@ use http::{
 
 use super::{
     find::{
-        WEB_SOCKET_PROTOCOL, after_scheme, cookie_value, cookies, has_repeated_names, query_pairs,
-        query_value, web_socket_protocols,
+        WEB_SOCKET_PROTOCOL, bearer_credentials, cookie_value, cookies, has_repeated_names,
+        query_pairs, query_value, web_socket_protocols,
     },
     source::{Kind, TokenSource},
 };
@@ -40,7 +40,7 @@ fn mark(headers: &mut HeaderMap, name: &HeaderName) {
 /// Takes the token out of a request in which [`find`](super::find::find) has found one.
 pub(crate) fn remove(parts: &mut Parts, sources: &[TokenSource]) {
     if let Some(line) = parts.headers.get(AUTHORIZATION)
-        && after_scheme(line.as_bytes()).is_some()
+        && bearer_credentials(line).is_some()
     {
         parts.headers.remove(AUTHORIZATION);
     }

@@ -1,9 +1,13 @@
 //! Finds the one token of a request.
+//!
+//! SP and HTAB around a header value mean nothing (RFC 9110 §5.5). Servers strip them over HTTP/1, but
+//! hand them on over HTTP/2, so everything here and in `conceal` reads values through functions
+//! that trim first. A header value holds no other ASCII white space, which is why `trim_ascii` fits.
 
 use std::borrow::Cow;
 
 use http::{
-    HeaderMap, Uri,
+    HeaderMap, HeaderValue, Uri,
     header::{AUTHORIZATION, COOKIE, SEC_WEBSOCKET_PROTOCOL},
     request::Parts,
 };
@@ -82,7 +86,7 @@ pub(crate) fn find<'a>(
         {
             return Err(repeated("More than one Authorization header"));
         }
-        if let Some(credentials) = after_scheme(line.as_bytes()) {
+        if let Some(credentials) = bearer_credentials(line) {
             search.add(credentials, Place::Header)?;
         }
     }
@@ -91,8 +95,8 @@ pub(crate) fn find<'a>(
         match &source.0 {
             Kind::Header(name) => {
                 for line in parts.headers.get_all(name) {
-                    let raw = line.as_bytes();
-                    search.add(after_scheme(raw).unwrap_or(raw), Place::Header)?;
+                    let raw = line.as_bytes().trim_ascii();
+                    search.add(after_bearer(raw).unwrap_or(raw), Place::Header)?;
                 }
             }
             Kind::Cookie(name) => {
@@ -124,11 +128,7 @@ pub(crate) fn find<'a>(
             }
             Kind::Function(function) => {
                 if let Some(found) = function(parts) {
-                    let found = match found {
-                        Cow::Borrowed(found) => Cow::Borrowed(found.as_bytes()),
-                        Cow::Owned(found) => Cow::Owned(found.into_bytes()),
-                    };
-                    search.add(found, Place::Header)?;
+                    search.add(trimmed(found), Place::Header)?;
                 }
             }
         }
@@ -137,14 +137,41 @@ pub(crate) fn find<'a>(
     Ok(search.0)
 }
 
+/// What a function has found, which may be a header value as it came.
+fn trimmed(found: Cow<'_, str>) -> Cow<'_, [u8]> {
+    const BLANKS: [char; 2] = [' ', '\t'];
+    match found {
+        Cow::Borrowed(found) => Cow::Borrowed(found.trim_matches(BLANKS).as_bytes()),
+        Cow::Owned(found) => match found.trim_matches(BLANKS) {
+            token if token.len() < found.len() => Cow::Owned(token.as_bytes().to_vec()),
+            _ => Cow::Owned(found.into_bytes()),
+        },
+    }
+}
+
 /// Whether some header has several lines. To ask this is cheaper than to look for the second of one.
 pub(super) fn has_repeated_names(headers: &HeaderMap) -> bool {
     headers.len() > headers.keys_len()
 }
 
-/// What follows the scheme `Bearer`, in any case (RFC 9110 §11.1), and its spaces; `None` for any
-/// other scheme.
-pub(super) fn after_scheme(value: &[u8]) -> Option<&[u8]> {
+/// The credentials in an `Authorization` line; `None` for those of another scheme.
+///
+/// A line that cannot be read is not a line without credentials: it yields an empty token, which is
+/// rejected as malformed, also where anonymous requests may pass.
+pub(super) fn bearer_credentials(line: &HeaderValue) -> Option<&[u8]> {
+    let value = line.as_bytes().trim_ascii();
+    after_bearer(value).or_else(|| {
+        let scheme = value
+            .split(|byte| matches!(byte, b' ' | b'\t'))
+            .next()
+            .unwrap_or_default();
+        (!scheme.iter().copied().all(is_token_byte)).then_some(&[][..])
+    })
+}
+
+/// What follows the scheme `Bearer`, in any case (RFC 9110 §11.1), and its spaces; `None` if the value
+/// does not begin with that scheme.
+fn after_bearer(value: &[u8]) -> Option<&[u8]> {
     // As nearly everybody writes it.
     if let Some(rest @ [first, ..]) = value.strip_prefix(b"Bearer ")
         && *first != b' '
@@ -157,14 +184,19 @@ pub(super) fn after_scheme(value: &[u8]) -> Option<&[u8]> {
     }
     match rest {
         // The name goes on: another scheme.
-        [next, ..] if next.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(next) => None,
-        // Not the space that must follow, but what may be part of a token, such as `/`: no token.
+        [next, ..] if is_token_byte(*next) => None,
+        // A space must follow. Anything else, such as a tab or `/`, is not part of the token.
         [next, ..] if *next != b' ' => Some(&[]),
         _ => {
             let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
             rest.get(spaces..)
         }
     }
+}
+
+/// A character of a token of RFC 9110 §5.6.2, such as the name of a scheme.
+fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 pub(super) fn cookies(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
@@ -176,11 +208,16 @@ pub(super) fn cookies(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
         .map(<[u8]>::trim_ascii)
 }
 
+/// The value of a cookie, if it has this name.
 pub(super) fn cookie_value<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    let value = pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
-    match value {
+    let at = pair.iter().position(|byte| *byte == b'=')?;
+    let (found, value) = pair.split_at_checked(at)?;
+    if found.trim_ascii() != name.as_bytes() {
+        return None;
+    }
+    match value.strip_prefix(b"=")?.trim_ascii() {
         [b'"', quoted @ .., b'"'] => Some(quoted),
-        _ => Some(value),
+        value => Some(value),
     }
 }
 
@@ -222,6 +259,7 @@ fn hex(digit: u8) -> Option<u8> {
         .and_then(|value| u8::try_from(value).ok())
 }
 
+/// The subprotocols that are offered. An empty one stays, so that nothing else is taken for the token.
 pub(super) fn web_socket_protocols(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     headers
         .get_all(SEC_WEBSOCKET_PROTOCOL)

@@ -9,9 +9,14 @@ use http::{
         ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG,
         IF_NONE_MATCH,
     },
+    request::Parts,
 };
 
-use crate::{body::ResponseBody, crypto::sha256, reject::Problem};
+use crate::{
+    body::ResponseBody,
+    crypto::sha256,
+    reject::{Problem, finish},
+};
 
 pub(super) struct Document {
     pub(super) media_type: &'static str,
@@ -20,8 +25,14 @@ pub(super) struct Document {
 }
 
 impl Document {
-    /// The answer to a GET or HEAD; to others, which methods there are.
-    pub(super) fn answer(self, method: &Method, headers: &HeaderMap) -> Response<ResponseBody> {
+    /// The response to a GET or HEAD; to others, which methods there are.
+    pub(super) fn answer(self, request: &Parts) -> Response<ResponseBody> {
+        let mut response = self.of(&request.method, &request.headers);
+        finish(&mut response, request);
+        response.map(ResponseBody::refusal)
+    }
+
+    fn of(self, method: &Method, headers: &HeaderMap) -> Response<Bytes> {
         if method != Method::GET && method != Method::HEAD {
             let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED);
             let mut response = problem
@@ -29,7 +40,7 @@ impl Document {
                 .into_response();
             let allow = HeaderValue::from_static("GET, HEAD");
             response.headers_mut().insert(ALLOW, allow);
-            return response.map(ResponseBody::refusal);
+            return response;
         }
         let hash = sha256(self.json.as_bytes());
         let hash = hash.first_chunk::<16>().map_or(&[][..], |hash| &hash[..]);
@@ -54,13 +65,11 @@ impl Document {
         head.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
         if known {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
-            return response.map(ResponseBody::refusal);
+            return response;
         }
         head.insert(CONTENT_TYPE, HeaderValue::from_static(self.media_type));
         head.insert(CONTENT_LENGTH, HeaderValue::from(self.json.len()));
-        if method == Method::GET {
-            *response.body_mut() = self.json.into();
-        }
-        response.map(ResponseBody::refusal)
+        *response.body_mut() = self.json.into();
+        response
     }
 }

@@ -4,7 +4,7 @@ use std::{
     convert::Infallible,
     fmt,
     future::Future,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
 };
@@ -15,12 +15,13 @@ use http_body::Body;
 use tower_service::Service;
 
 use super::{
+    content::Content,
     observe,
     refusal::Refusal,
     request::{self, Form, Parameters},
     server::Server,
 };
-use crate::{body::ResponseBody, reject::leave_out_body, token::conceal, verify::BoxFuture};
+use crate::{body::ResponseBody, reject::finish_having_read, token::conceal, verify::BoxFuture};
 
 /// One endpoint of an [`AuthorizationServer`](super::AuthorizationServer), as a tower service for requests of any
 /// body: to be put on a route of axum by `route_service`, or behind hyper.
@@ -108,7 +109,9 @@ where
         conceal::mark_sensitive(&mut parts.headers, &[]);
         TokenFuture(Box::pin(async move {
             let basic_was_tried = request::is_basic(&parts.headers);
-            let outcome = answer(&server, endpoint, &parts, body).await;
+            let body = pin!(body);
+            let mut content = Content::new(body);
+            let outcome = answer(&server, endpoint, &parts, &mut content).await;
             observe::answered(endpoint, outcome.as_ref().map(drop));
             let mut response = match outcome {
                 Ok(response) => response,
@@ -116,7 +119,8 @@ where
                     .voice
                     .refuse(refusal, &parts, endpoint, basic_was_tried),
             };
-            leave_out_body(&mut response, &parts);
+            let all = content.drain(&parts).await;
+            finish_having_read(&mut response, &parts, all);
             response.map(ResponseBody::refusal)
         }))
     }
@@ -127,13 +131,13 @@ async fn answer<B: Body>(
     server: &Server,
     endpoint: Endpoint,
     parts: &Parts,
-    body: B,
+    content: &mut Content<'_, B>,
 ) -> Result<Response<Bytes>, Refusal> {
     if parts.method != Method::POST {
         return Err(Refusal::method_not_allowed());
     }
     let form = Form::of(&parts.headers, !endpoint.is_of_rfc())?;
-    let body = request::collect(&parts.headers, body, server.settings.body_timeout).await?;
+    let body = request::collect(&parts.headers, content, server.settings.body_timeout).await?;
     let parameters = Parameters::parse(form, &body)?;
     let asked = Asked {
         parts,

@@ -134,7 +134,7 @@ impl<B> Service<Request<B>> for ServeMetadata {
             max_age: self.max_age,
             json: json!(*self.members).to_string(),
         };
-        ready(Ok(document.answer(request.method(), request.headers())))
+        ready(Ok(document.answer(&request.into_parts().0)))
     }
 }
 

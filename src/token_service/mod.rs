@@ -8,6 +8,7 @@ mod answer;
 mod builder;
 mod claims;
 mod client;
+mod content;
 mod direct;
 mod document;
 mod endpoint;

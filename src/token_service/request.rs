@@ -12,7 +12,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::value::RawValue;
 use tokio::time::timeout;
 
-use super::refusal::Refusal;
+use super::{content::Content, refusal::Refusal};
 use crate::json;
 
 /// More no request needs: the longest parameters are tokens.
@@ -54,7 +54,7 @@ impl Form {
 /// Collects a body, up to a limit and within a time.
 pub(super) async fn collect<B: Body>(
     headers: &HeaderMap,
-    body: B,
+    content: &mut Content<'_, B>,
     within: Duration,
 ) -> Result<Bytes, Refusal> {
     let declared = headers.get(CONTENT_LENGTH);
@@ -63,8 +63,7 @@ pub(super) async fn collect<B: Body>(
         return Err(Refusal::content_too_large(LARGEST_BODY));
     }
     // Whatever is wrong with it, the client is told that it could not be read.
-    let body = std::pin::pin!(body);
-    let body = Limited::new(WithoutError(body), LARGEST_BODY);
+    let body = Limited::new(&mut *content, LARGEST_BODY);
     match timeout(within, body.collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
@@ -73,7 +72,10 @@ pub(super) async fn collect<B: Body>(
         Ok(Err(_)) => Err(Refusal::invalid_request(
             "The body could not be read to its end",
         )),
-        Err(_) => Err(Refusal::request_timeout()),
+        Err(_) => {
+            content.give_up();
+            Err(Refusal::request_timeout())
+        }
     }
 }
 
@@ -294,35 +296,6 @@ fn form_decoded(text: &str) -> String {
         .next()
         .map(|(_, value)| value.into_owned())
         .unwrap_or_default()
-}
-
-/// A body whose errors are all alike, so that nothing is asked of their type.
-struct WithoutError<B>(B);
-
-/// The body failed.
-#[derive(Debug)]
-struct Failed;
-
-impl std::fmt::Display for Failed {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("the body failed")
-    }
-}
-
-impl std::error::Error for Failed {}
-
-impl<B: Body + Unpin> Body for WithoutError<B> {
-    type Data = B::Data;
-    type Error = Failed;
-
-    fn poll_frame(
-        mut self: std::pin::Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<http_body::Frame<B::Data>, Failed>>> {
-        std::pin::Pin::new(&mut self.0)
-            .poll_frame(cx)
-            .map_err(|_| Failed)
-    }
 }
 
 #[cfg(test)]

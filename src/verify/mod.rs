@@ -203,18 +203,29 @@ impl<C, F> fmt::Debug for VerificationFuture<C, F> {
     }
 }
 
-/// A closure as a verifier that answers at once.
+/// A closure as a verifier that answers at once, such as a look-up in memory.
 ///
 /// ```
+/// use std::{collections::HashMap, sync::{Arc, RwLock}};
+///
 /// use tower_bearer::{AuthError, BearerToken, Claims, verify_fn};
 ///
-/// let verifier = verify_fn(|token: BearerToken<'_>| match token.as_str() {
-///     "open-sesame" => Ok(Claims::builder().subject("ali-baba").build(())),
-///     _ => Err(AuthError::invalid_token("wrong_words")),
+/// struct Session {
+///     user: String,
+/// }
+/// let sessions: Arc<RwLock<HashMap<String, Arc<Session>>>> = Arc::default();
+///
+/// let verifier = verify_fn(move |token: BearerToken<'_>| {
+///     let sessions = sessions.read().map_err(|_| AuthError::unavailable("sessions"))?;
+///     match sessions.get(token.as_str()) {
+///         Some(session) => Ok(Claims::new(Arc::clone(session))),
+///         None => Err(AuthError::invalid_token("unknown_session")),
+///     }
 /// });
 /// ```
 ///
-/// (To compare with secrets, use `StaticTokens`, which does it in constant time.)
+/// Do not compare the token with a secret by `==` or `match`: the time that it takes tells how much of a guess
+/// is right. `StaticTokens` compares in constant time.
 pub fn verify_fn<F, C>(f: F) -> VerifyFn<F>
 where
     F: Fn(BearerToken<'_>) -> Result<Claims<C>, AuthError>,

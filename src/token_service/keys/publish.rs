@@ -67,7 +67,7 @@ impl<B> Service<Request<B>> for ServeKeySet {
             max_age: self.max_age,
             json: self.keys.public_key_set(),
         };
-        ready(Ok(document.answer(request.method(), request.headers())))
+        ready(Ok(document.answer(&request.into_parts().0)))
     }
 }
 
