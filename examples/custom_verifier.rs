@@ -82,7 +82,7 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
         async move { verify(&sessions, &token).await }
     });
 
-    let auth = BearerAuthLayer::new(Cached::new(verifier).time_to_live(KEPT))
+    let auth = BearerAuthLayer::new(Cached::builder(verifier).time_to_live(KEPT).build()?)
         .reject(ProblemJson::new().type_base("https://docs.example.com/docs/errors/")?);
 
     let members = Router::new()

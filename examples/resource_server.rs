@@ -101,9 +101,10 @@ async fn main() -> Result<(), AnyError> {
         .split_ascii_whitespace()
         .fold(verifier, |verifier, audience| verifier.audience(audience))
         .build()?;
-    let verifier = Cached::new(verifier)
+    let verifier = Cached::builder(verifier)
         .time_to_live(seconds("CACHE_TTL", 300)?)
-        .max_bytes(number("CACHE_BYTES", 32 * 1024 * 1024)?);
+        .max_bytes(number("CACHE_BYTES", 32 * 1024 * 1024)?)
+        .build()?;
 
     let mut problems = ProblemJson::new();
     let base = var("TYPE_BASE", "https://docs.example.com/docs/errors/");

@@ -69,6 +69,9 @@ pub(crate) struct Verdict {
     )]
     more_epochs: Option<Box<Vec<Epoch>>>,
     registered: RegisteredClaims,
+    // What the user's part takes on the heap, in bytes, if whoever made it knows.
+    #[cfg_attr(not(feature = "cache"), allow(dead_code, reason = "asked by a cache"))]
+    custom_bytes: Option<usize>,
 }
 
 impl<C> Claims<C> {
@@ -118,8 +121,30 @@ impl<C> Claims<C> {
             valid_until,
             epochs: epochs.map(Some),
             more_epochs: None,
+            custom_bytes: None,
         };
         verdict.with(custom)
+    }
+
+    /// What the user's part takes on the heap, in bytes, if whoever made it knows.
+    #[cfg(feature = "cache")]
+    pub(crate) fn custom_bytes(&self) -> Option<usize> {
+        self.0.verdict.custom_bytes
+    }
+
+    /// What all but that takes, in bytes.
+    #[cfg(feature = "cache")]
+    pub(crate) fn own_bytes(&self) -> usize {
+        let verdict = &self.0.verdict;
+        let epochs = verdict.more_epochs.as_ref().map_or(0, |more| {
+            size_of::<Vec<Epoch>>()
+                .saturating_add(more.capacity().saturating_mul(size_of::<Epoch>()))
+        });
+        // The count of handles is two words.
+        size_of::<Inner<C>>()
+            .saturating_add(2 * size_of::<usize>())
+            .saturating_add(verdict.registered.heap_bytes())
+            .saturating_add(epochs)
     }
 
     /// The same verdict with another user's part. Copies nothing if these are the only claims.

@@ -164,7 +164,7 @@ pub use revocation::RedisRevocation;
 pub use revocation::{InMemoryRevocation, Revocation, RevocationList, Revoked};
 pub use service::BearerAuth;
 pub use store::StoreError;
-pub use token::{BearerToken, OwnedToken, TokenSource};
+pub use token::{BearerToken, OwnedToken, RawToken, TokenSource};
 #[cfg(all(feature = "jwks", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
 pub use verify::jwks::{
     KeySetError, KeySetHealth, KeySetStatus, RemoteKeySet, RemoteKeySetBuilder,
@@ -176,7 +176,7 @@ pub use verify::{
     VerificationFuture, Verifier, VerifyAsyncFn, VerifyFn, verify_async_fn, verify_fn,
 };
 #[cfg(feature = "cache")]
-pub use verify::{CacheStats, Cached};
+pub use verify::{CacheStats, Cached, CachedBuilder, CachedFuture};
 #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
 pub use verify::{StaticTokens, StaticTokensBuilder};
 

@@ -19,7 +19,7 @@ use crate::{
     layer::Auth,
     observe,
     reject::{Voice, finish},
-    token::{conceal, find},
+    token::{RawToken, conceal, find},
     verify::{BoxFuture, Verification, Verifier},
 };
 
@@ -76,13 +76,7 @@ where
 
         let (verification, after) = match find::find(&parts, &auth.sources) {
             Ok(Some(found)) => {
-                let verification = match auth.verifier.recall(found.raw()) {
-                    Some(claims) => Verification::Ready(Ok(claims)),
-                    None => match found.token() {
-                        Ok(token) => auth.verifier.verify(token),
-                        Err(error) => return auth.refuse(error, &parts),
-                    },
-                };
+                let verification = auth.verifier.verify_raw(RawToken::new(found.raw()));
                 (verification, After::of(found.place, &parts.method))
             }
             Ok(None) if auth.optional => {

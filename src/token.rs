@@ -9,8 +9,10 @@ use crate::error::{AuthError, reason};
 
 pub(crate) mod conceal;
 pub(crate) mod find;
+mod raw;
 mod source;
 
+pub use raw::RawToken;
 pub use source::TokenSource;
 
 /// A bearer token, borrowed from the request: one b64token of RFC 6750 §2.1, of at most

@@ -235,8 +235,10 @@ fn a_jwt_seen_before() {
     let issuer = issuer();
     let token = issuer.token(&claims(NOW + 300)).unwrap();
     let clock = ManualClock::new(NumericDate::from_secs(NOW));
-    let cached =
-        tower_bearer::Cached::new(builder::<Profile>(&issuer).build().unwrap()).clock(clock);
+    let cached = tower_bearer::Cached::builder(builder::<Profile>(&issuer).build().unwrap())
+        .clock(clock)
+        .build()
+        .unwrap();
     let layer = BearerAuthLayer::new(cached.clone());
     let hit = allocations(&layer, &request(Some(&token)), StatusCode::OK);
     assert_eq!(cached.stats().hits, 1);

@@ -331,7 +331,10 @@ fn the_extractor() {
 fn the_cache() {
     use tower_bearer::{Cached, Verification};
 
-    let cached = Cached::new(at_once()).max_bytes(2_000);
+    let cached = Cached::builder(at_once())
+        .max_bytes(65_536)
+        .build()
+        .unwrap();
     let layer = BearerAuthLayer::new(cached.clone());
     for (of, expected) in [
         ("first", &["cache.lookups result=miss"][..]),
@@ -360,9 +363,12 @@ fn the_cache() {
     assert_eq!(seen, expected.map(|(name, count)| (name.to_owned(), count)));
 
     // Tokens enough to drive each other out.
-    let small = Cached::new(support::any_token()).max_bytes(4_000);
+    let small = Cached::builder(support::any_token())
+        .max_bytes(65_536)
+        .build()
+        .unwrap();
     let seen = counted(|| {
-        for number in 0..40 {
+        for number in 0..400 {
             let token = format!("token-{number}");
             let verdict = small.verify(BearerToken::parse(&token).unwrap());
             assert!(matches!(verdict, Verification::Ready(Ok(_))));
@@ -372,7 +378,7 @@ fn the_cache() {
     assert!(stats.evictions > 0, "{stats:?}");
     let expected = [
         ("tower_bearer.cache.evictions", stats.evictions),
-        ("tower_bearer.cache.lookups result=miss", 40),
+        ("tower_bearer.cache.lookups result=miss", 400),
     ];
     assert_eq!(seen, expected.map(|(name, count)| (name.to_owned(), count)));
 }

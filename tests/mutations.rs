@@ -309,8 +309,10 @@ async fn bent_jwts() {
     #[cfg(feature = "cache")]
     {
         // With the good ones in the cache, to be taken for them.
-        let cached = tower_bearer::Cached::new(verifier(&issuer))
-            .clock(ManualClock::new(NumericDate::from_secs(NOW)));
+        let cached = tower_bearer::Cached::builder(verifier(&issuer))
+            .clock(ManualClock::new(NumericDate::from_secs(NOW)))
+            .build()
+            .unwrap();
         let layer = everywhere(cached.clone());
         for good in &good {
             let line = format!("Bearer {}", std::str::from_utf8(good).unwrap());

@@ -85,6 +85,26 @@ impl RegisteredClaims {
         self.confirmation.as_deref()
     }
 
+    /// What the texts take on the heap, in bytes.
+    #[cfg(feature = "cache")]
+    pub(super) fn heap_bytes(&self) -> usize {
+        let confirmation = self.confirmation.as_deref().map_or(0, |confirmation| {
+            let hash = |hash: &Option<String>| hash.as_ref().map_or(0, String::capacity);
+            size_of::<Confirmation>()
+                .saturating_add(confirmation.json.capacity())
+                .saturating_add(hash(&confirmation.jwk_thumbprint))
+                .saturating_add(hash(&confirmation.certificate_thumbprint))
+        });
+        self.text
+            .capacity()
+            .saturating_add(
+                self.more_audiences
+                    .capacity()
+                    .saturating_mul(size_of::<Span>()),
+            )
+            .saturating_add(confirmation)
+    }
+
     fn get(&self, span: Option<Span>) -> Option<&str> {
         let Span(from, to) = span?;
         self.text.get(from..to)

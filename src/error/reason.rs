@@ -54,6 +54,10 @@ reasons! {
     SUBJECT_MISMATCH = "subject_mismatch";
     /// A verdict that ended between being given and being used: its key was withdrawn, or it expired.
     VERDICT_ENDED = "verdict_ended";
+    /// The verifier panicked.
+    VERIFIER_PANICKED = "verifier_panicked";
+    /// The verifier waits for its own verdict: it asked the cache that it is in.
+    VERIFIER_AWAITS_ITSELF = "verifier_awaits_itself";
     /// A scope that is needed is not there.
     INSUFFICIENT_SCOPE = "insufficient_scope";
     /// The user must authenticate anew or more strongly.

@@ -11,7 +11,11 @@ use std::{
 use pin_project_lite::pin_project;
 
 use super::{Verification, Verifier};
-use crate::{claims::Claims, error::AuthError, token::BearerToken};
+use crate::{
+    claims::Claims,
+    error::AuthError,
+    token::{BearerToken, RawToken},
+};
 
 /// A verifier with other claims, made by [`Verifier::map_claims`].
 pub struct MapClaims<V, F> {
@@ -79,7 +83,24 @@ macro_rules! mapped {
             type Future = $Future<V, F>;
 
             fn verify(&self, token: BearerToken<'_>) -> Verification<Self::Claims, Self::Future> {
-                match self.verifier.verify(token) {
+                self.map(self.verifier.verify(token))
+            }
+
+            fn verify_raw(&self, token: RawToken<'_>) -> Verification<Self::Claims, Self::Future> {
+                self.map(self.verifier.verify_raw(token))
+            }
+        }
+
+        impl<V, F, D> $Name<V, F>
+        where
+            V: Verifier,
+            F: Fn(&V::Claims) -> $Output,
+        {
+            fn map(
+                &self,
+                verification: Verification<V::Claims, V::Future>,
+            ) -> Verification<D, $Future<V, F>> {
+                match verification {
                     Verification::Ready(verdict) => {
                         let $f = &*self.f;
                         Verification::Ready(
@@ -91,13 +112,6 @@ macro_rules! mapped {
                         f: Arc::clone(&self.f),
                     }),
                 }
-            }
-
-            fn recall(&self, credentials: &[u8]) -> Option<Claims<D>> {
-                let $f = &*self.f;
-                let claims = self.verifier.recall(credentials)?;
-                let mapped: Result<_, AuthError> = claims.try_map(|$custom| $apply);
-                mapped.ok()
             }
         }
 

@@ -13,7 +13,7 @@ use pin_project_lite::pin_project;
 use crate::{
     claims::Claims,
     error::AuthError,
-    token::{BearerToken, OwnedToken},
+    token::{BearerToken, OwnedToken, RawToken},
 };
 
 #[cfg(feature = "cache")]
@@ -30,7 +30,7 @@ pub(crate) mod jwt;
 mod static_tokens;
 
 #[cfg(feature = "cache")]
-pub use cached::{CacheStats, Cached};
+pub use cached::{CacheStats, Cached, CachedBuilder, CachedFuture};
 pub use map::{MapClaims, TryMapClaims};
 pub use route::RouteByShape;
 pub use shared::SharedVerifier;
@@ -71,14 +71,16 @@ pub trait Verifier {
     /// Judges `token`.
     fn verify(&self, token: BearerToken<'_>) -> Verification<Self::Claims, Self::Future>;
 
-    /// A verdict on these very bytes that is known already and still holds, if there is one. The layer
-    /// asks before it looks whether they are a token at all, and asks [`verify`](Self::verify) if not.
+    /// Judges credentials whose form nobody has checked yet. The layer calls this method and no other.
     ///
-    /// Only a verifier that keeps verdicts, as `Cached` does, has an answer; the default is `None`.
-    /// What it keeps must have been a [`BearerToken`] when it was verified.
-    fn recall(&self, credentials: &[u8]) -> Option<Claims<Self::Claims>> {
-        let _ = credentials;
-        None
+    /// The default checks the form and calls [`verify`](Self::verify), which is right for every verifier.
+    /// A verifier that keeps verdicts, as `Cached` does, implements it to find a token that it knows
+    /// without checking the form again, and a verifier around another one passes it on.
+    fn verify_raw(&self, token: RawToken<'_>) -> Verification<Self::Claims, Self::Future> {
+        match token.parse() {
+            Ok(token) => self.verify(token),
+            Err(error) => Verification::Ready(Err(error)),
+        }
     }
 
     /// Turns the user's part of the claims into another; the rest of the verdict stays as it is.
@@ -129,8 +131,8 @@ impl<V: Verifier + ?Sized> Verifier for Arc<V> {
         (**self).verify(token)
     }
 
-    fn recall(&self, credentials: &[u8]) -> Option<Claims<Self::Claims>> {
-        (**self).recall(credentials)
+    fn verify_raw(&self, token: RawToken<'_>) -> Verification<Self::Claims, Self::Future> {
+        (**self).verify_raw(token)
     }
 }
 

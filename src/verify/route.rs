@@ -10,7 +10,11 @@ use std::{
 use pin_project_lite::pin_project;
 
 use super::{Verification, Verifier};
-use crate::{claims::Claims, error::AuthError, token::BearerToken};
+use crate::{
+    claims::Claims,
+    error::AuthError,
+    token::{BearerToken, RawToken},
+};
 
 /// Two verifiers of the same claims: one for tokens that have the shape of a JWT, one for all others.
 ///
@@ -90,26 +94,47 @@ where
     type Future = RouteByShapeFuture<J, O>;
 
     fn verify(&self, token: BearerToken<'_>) -> Verification<Self::Claims, Self::Future> {
-        let verdict = if looks_like_jwt(token.as_bytes()) {
-            match self.jwt.verify(token) {
-                Verification::Ready(verdict) => return Verification::Ready(verdict),
-                Verification::Pending(verdict) => Verdict::Jwt { verdict },
-            }
-        } else {
-            match self.opaque.verify(token) {
-                Verification::Ready(verdict) => return Verification::Ready(verdict),
-                Verification::Pending(verdict) => Verdict::Opaque { verdict },
-            }
-        };
-        Verification::Pending(RouteByShapeFuture { verdict })
+        match looks_like_jwt(token.as_bytes()) {
+            true => by_jwt(self.jwt.verify(token)),
+            false => by_opaque(self.opaque.verify(token)),
+        }
     }
 
-    // Both are asked, for a kept verdict is found sooner than the dots are counted. Neither keeps any
-    // but on tokens that it was given.
-    fn recall(&self, credentials: &[u8]) -> Option<Claims<Self::Claims>> {
-        self.jwt
-            .recall(credentials)
-            .or_else(|| self.opaque.recall(credentials))
+    fn verify_raw(&self, token: RawToken<'_>) -> Verification<Self::Claims, Self::Future> {
+        match looks_like_jwt(token.as_bytes()) {
+            true => by_jwt(self.jwt.verify_raw(token)),
+            false => by_opaque(self.opaque.verify_raw(token)),
+        }
+    }
+}
+
+fn by_jwt<J, O>(
+    verification: Verification<J::Claims, J::Future>,
+) -> Verification<J::Claims, RouteByShapeFuture<J, O>>
+where
+    J: Verifier,
+    O: Verifier,
+{
+    match verification {
+        Verification::Ready(verdict) => Verification::Ready(verdict),
+        Verification::Pending(verdict) => Verification::Pending(RouteByShapeFuture {
+            verdict: Verdict::Jwt { verdict },
+        }),
+    }
+}
+
+fn by_opaque<J, O>(
+    verification: Verification<O::Claims, O::Future>,
+) -> Verification<O::Claims, RouteByShapeFuture<J, O>>
+where
+    J: Verifier,
+    O: Verifier,
+{
+    match verification {
+        Verification::Ready(verdict) => Verification::Ready(verdict),
+        Verification::Pending(verdict) => Verification::Pending(RouteByShapeFuture {
+            verdict: Verdict::Opaque { verdict },
+        }),
     }
 }
 

@@ -3,7 +3,11 @@
 use std::{fmt, sync::Arc};
 
 use super::{BoxFuture, Verification, Verifier};
-use crate::{claims::Claims, error::AuthError, token::BearerToken};
+use crate::{
+    claims::Claims,
+    error::AuthError,
+    token::{BearerToken, RawToken},
+};
 
 /// Any verifier of claims `C`, made by [`Verifier::shared`]. A clone shares it.
 pub struct SharedVerifier<C>(Arc<dyn Erased<C>>);
@@ -11,7 +15,7 @@ pub struct SharedVerifier<C>(Arc<dyn Erased<C>>);
 /// A verifier whose future is a box, so that it can be a trait object.
 trait Erased<C>: Send + Sync {
     fn verify(&self, token: BearerToken<'_>) -> Verification<C, Boxed<C>>;
-    fn recall(&self, credentials: &[u8]) -> Option<Claims<C>>;
+    fn verify_raw(&self, token: RawToken<'_>) -> Verification<C, Boxed<C>>;
 }
 
 type Boxed<C> = BoxFuture<Result<Claims<C>, AuthError>>;
@@ -22,14 +26,21 @@ where
     V::Future: Send + 'static,
 {
     fn verify(&self, token: BearerToken<'_>) -> Verification<V::Claims, Boxed<V::Claims>> {
-        match Verifier::verify(self, token) {
-            Verification::Ready(verdict) => Verification::Ready(verdict),
-            Verification::Pending(future) => Verification::Pending(Box::pin(future)),
-        }
+        boxed(Verifier::verify(self, token))
     }
 
-    fn recall(&self, credentials: &[u8]) -> Option<Claims<V::Claims>> {
-        Verifier::recall(self, credentials)
+    fn verify_raw(&self, token: RawToken<'_>) -> Verification<V::Claims, Boxed<V::Claims>> {
+        boxed(Verifier::verify_raw(self, token))
+    }
+}
+
+fn boxed<C, F>(verification: Verification<C, F>) -> Verification<C, Boxed<C>>
+where
+    F: Future<Output = Result<Claims<C>, AuthError>> + Send + 'static,
+{
+    match verification {
+        Verification::Ready(verdict) => Verification::Ready(verdict),
+        Verification::Pending(future) => Verification::Pending(Box::pin(future)),
     }
 }
 
@@ -51,8 +62,8 @@ impl<C: Send + Sync + 'static> Verifier for SharedVerifier<C> {
         self.0.verify(token)
     }
 
-    fn recall(&self, credentials: &[u8]) -> Option<Claims<C>> {
-        self.0.recall(credentials)
+    fn verify_raw(&self, token: RawToken<'_>) -> Verification<Self::Claims, Self::Future> {
+        self.0.verify_raw(token)
     }
 }
 

@@ -129,7 +129,10 @@ async fn keys_are_rotated() {
     let mut signers = vec![signer("0")];
     server.now(Does::answers(&set(&[&signers[0]])));
     let keys = server.keys().cooldown(Duration::ZERO).build().unwrap();
-    let cached = tower_bearer::Cached::new(verifier(keys)).clock(clock());
+    let cached = tower_bearer::Cached::builder(verifier(keys))
+        .clock(clock())
+        .build()
+        .unwrap();
     assert_eq!(ask(&cached, &token(&signers[0])).await, Said::In);
     for n in 1..10 {
         let new = signer(&n.to_string());

@@ -127,7 +127,10 @@ async fn attack_31_an_outage_of_one_is_none_of_the_others() {
 async fn they_come_and_go_at_run_time() {
     let (first, later) = (Tenant::new("first"), Tenant::new("later"));
     let verifier: JwtVerifier = builder().trust(first.trusted()).build().unwrap();
-    let cached = tower_bearer::Cached::new(verifier.clone()).clock(clock());
+    let cached = tower_bearer::Cached::builder(verifier.clone())
+        .clock(clock())
+        .build()
+        .unwrap();
     // Whichever of its claims is read first.
     let not_trusted = |said: Said| {
         let reasons = [reason::ISSUER_MISMATCH, reason::AUDIENCE_MISMATCH];

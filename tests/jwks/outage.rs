@@ -170,7 +170,10 @@ async fn attack_31_stale_keys_are_used_up_to_the_maximum() {
         let keys = keys.max_stale(Duration::from_secs(stale)).build().unwrap();
         keys.ready().await.unwrap();
         let (verifier, health) = (verifier(keys.clone()), keys.health());
-        let cached = tower_bearer::Cached::new(verifier.clone()).clock(clock());
+        let cached = tower_bearer::Cached::builder(verifier.clone())
+            .clock(clock())
+            .build()
+            .unwrap();
         let (one, none) = (token(&signer), token_without_kid(&signer));
         source.now(Does::Fails);
         pass(Duration::from_millis(fresh * 1000 - 1)).await;

@@ -127,7 +127,10 @@ async fn a_panic_of_the_source_is_a_failure() {
 #[tokio::test(start_paused = true)]
 async fn attack_30_the_service_goes_on() {
     let (source, verifier, known) = warm().await;
-    let cached = tower_bearer::Cached::new(verifier).clock(clock());
+    let cached = tower_bearer::Cached::builder(verifier)
+        .clock(clock())
+        .build()
+        .unwrap();
     seconds(31).await;
     source.now(Does::Hangs);
     let unknown = token(&signer("b"));

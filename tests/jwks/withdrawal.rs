@@ -15,7 +15,10 @@ async fn attack_26_the_verdicts_of_a_withdrawn_key_end_with_the_refresh() {
     let (one, two) = (signer("a"), signer("b"));
     let source = Source::of(&[&one, &two]);
     let keys = source.keys().build().unwrap();
-    let cached = Cached::new(verifier(keys)).clock(clock());
+    let cached = Cached::builder(verifier(keys))
+        .clock(clock())
+        .build()
+        .unwrap();
     let shared: SharedVerifier<()> = cached.clone().shared();
     for _ in 0..2 {
         for signer in [&one, &two] {
@@ -116,7 +119,10 @@ async fn attack_26_what_a_key_is_known_by() {
         ),
     ] {
         let source = Source::of(&[&signer]);
-        let cached = Cached::new(verifier(source.keys().build().unwrap())).clock(clock());
+        let cached = Cached::builder(verifier(source.keys().build().unwrap()))
+            .clock(clock())
+            .build()
+            .unwrap();
         assert_eq!(ask(&cached, &token(&signer)).await, Said::In);
         source.now(Does::Gives(json!({ "keys": keys }).to_string()));
         refresh(&cached).await;
@@ -130,7 +136,7 @@ async fn attack_26_what_a_key_is_known_by() {
 #[tokio::test(start_paused = true)]
 async fn attack_26_a_failure_withdraws_nothing() {
     let (source, verifier, signer) = warm().await;
-    let cached = Cached::new(verifier).clock(clock());
+    let cached = Cached::builder(verifier).clock(clock()).build().unwrap();
     assert_eq!(ask(&cached, &token(&signer)).await, Said::In);
     for does in [
         Does::Fails,

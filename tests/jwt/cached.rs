@@ -18,7 +18,10 @@ fn attack_25_a_cached_token_ends_when_an_uncached_one_does() {
         .clock(clock.clone())
         .build()
         .unwrap();
-    let cached = Cached::new(plain.clone()).clock(clock.clone());
+    let cached = Cached::builder(plain.clone())
+        .clock(clock.clone())
+        .build()
+        .unwrap();
     for iat in [json!(NOW - 10), json!(null)] {
         for exp in [json!(NOW + 30), json!(NOW as f64 + 30.25)] {
             clock.set(NumericDate::from_secs(NOW));
@@ -57,7 +60,7 @@ fn attack_27_a_hit_skips_no_check() {
     use tower::{Layer, ServiceExt, service_fn};
 
     let verifier = builder(issuer(ALGORITHM)).build().unwrap();
-    let cached = Cached::new(verifier).clock(clock());
+    let cached = Cached::builder(verifier).clock(clock()).build().unwrap();
     let layer =
         BearerAuthLayer::new(cached.clone()).check_fn(|cx: &CheckContext<'_, ()>| {
             match cx.request().uri.path() {
@@ -93,13 +96,19 @@ fn attack_27_a_hit_skips_no_check() {
 /// Two audiences, one issuer, one token: each verifier has its own verdicts.
 #[test]
 fn attack_27_a_cache_knows_one_audience() {
-    let ours = Cached::new(builder(issuer(ALGORITHM)).build().unwrap()).clock(clock());
+    let ours = Cached::builder(builder(issuer(ALGORITHM)).build().unwrap())
+        .clock(clock())
+        .build()
+        .unwrap();
     let theirs = tower_bearer::JwtVerifier::<()>::builder()
         .issuer(crate::ISSUER)
         .audience("https://other.example.com")
         .key(issuer(ALGORITHM).key().unwrap())
         .clock(clock());
-    let theirs = Cached::new(theirs.build().unwrap()).clock(clock());
+    let theirs = Cached::builder(theirs.build().unwrap())
+        .clock(clock())
+        .build()
+        .unwrap();
     let token = issuer(ALGORITHM).token(&good_claims()).unwrap();
     for _ in 0..2 {
         assert!(verify(&ours, &token).is_ok());
@@ -112,8 +121,10 @@ fn attack_27_a_cache_knows_one_audience() {
 #[test]
 fn a_jwt_is_ready_cached_or_not() {
     let verifier = builder(issuer(ALGORITHM)).build().unwrap();
-    let cached = Cached::new(verifier)
+    let cached = Cached::builder(verifier)
         .clock(clock())
+        .build()
+        .unwrap()
         .map_claims(|()| 7)
         .shared();
     let token = issuer(ALGORITHM).token(&good_claims()).unwrap();

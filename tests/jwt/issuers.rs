@@ -150,7 +150,10 @@ fn attack_26_cached_tokens_of_an_issuer_that_is_trusted_no_longer() {
 
     let (ours, other) = (issuer(ALGORITHM), other());
     let verifier = both(&other);
-    let cached = Cached::new(verifier.clone()).clock(clock());
+    let cached = Cached::builder(verifier.clone())
+        .clock(clock())
+        .build()
+        .unwrap();
     let (our_token, their_token) = (ours.token(&good_claims()).unwrap(), token(&other, OTHER));
     for _ in 0..2 {
         assert!(verify(&cached, &our_token).is_ok());
