@@ -495,8 +495,10 @@ fn attack_43_a_subscriber_that_asks_the_cache_gets_an_answer() {
         paused(async {
             let signer = signer("a");
             let source = Source::of(&[&signer]);
-            let cached =
-                tower_bearer::Cached::new(verifier(source.keys().build().unwrap())).clock(clock());
+            let cached = tower_bearer::Cached::builder(verifier(source.keys().build().unwrap()))
+                .clock(clock())
+                .build()
+                .unwrap();
             assert!(layer.0.set(cached.clone()).is_ok());
             for token in [token(&signer), token(&signer), forged(&token(&signer))] {
                 answer(&cached, &token).await;

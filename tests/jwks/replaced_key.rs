@@ -68,7 +68,10 @@ async fn a_key_that_is_replaced_under_its_name_is_back_within_the_cooldown() {
         let [of_old, of_new] = tokens;
         let source = Source::new(Does::Gives(json!({ "keys": [old] }).to_string()));
         let verifier = verifier(source.keys().build().unwrap());
-        let cached = Cached::new(verifier.clone()).clock(clock());
+        let cached = Cached::builder(verifier.clone())
+            .clock(clock())
+            .build()
+            .unwrap();
         assert_eq!(ask(&cached, &of_old).await, Said::In, "{of}");
         source.now(Does::Gives(json!({ "keys": [new] }).to_string()));
 

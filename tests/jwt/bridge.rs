@@ -284,7 +284,10 @@ fn a_cached_verdict_ends_at_exp_plus_leeway_minus_margin() {
         .clock(clock.clone())
         .build()
         .unwrap();
-    let cached = Cached::builder(verifier).clock(clock.clone()).build().unwrap();
+    let cached = Cached::builder(verifier)
+        .clock(clock.clone())
+        .build()
+        .unwrap();
     let token = es256().token(&good_claims()).unwrap();
     for (now, passes) in [(NOW, true), (NOW + 269, true), (NOW + 270, false)] {
         clock.set(NumericDate::from_secs(now));
