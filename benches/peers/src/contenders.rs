@@ -45,9 +45,13 @@ pub async fn all(tokens: &Tokens) -> Result<Vec<Contender>, Box<dyn Error>> {
             floor: true,
         },
     ];
-    let peers: [(&'static str, Made); 8] = [
+    let peers: [(&'static str, Made); 9] = [
         ("tower-bearer", ours(tokens)),
         (CACHED, ours_cached(tokens)),
+        (
+            "tower-bearer, by jsonwebtoken's types",
+            jsonwebtoken::ours(tokens),
+        ),
         ("jsonwebtoken, minimal layer", jsonwebtoken::layer(tokens)),
         ("tower-jwt", tower_jwt::layer(tokens)),
         ("jwt-authorizer", jwt_authorizer::layer(tokens).await),

@@ -1,12 +1,14 @@
-//! jsonwebtoken's `decode` under the least layer that can be: what users write by hand.
+//! jsonwebtoken's `decode` under the least layer that can be: what users write by hand. And the same key and
+//! validation behind tower-bearer.
 
 use std::sync::Arc;
 
 use ::jsonwebtoken::{DecodingKey, Validation, decode, jwk::Jwk};
+use tower_bearer::jsonwebtoken::JsonWebTokenVerifier;
 
 use super::*;
 
-pub fn layer(tokens: &Tokens) -> Made {
+fn key_and_validation(tokens: &Tokens) -> Result<(DecodingKey, Validation), Box<dyn Error>> {
     let (key, algorithm) = match tokens.algorithm() {
         Algorithm::HS256 => (
             DecodingKey::from_secret(SECRET.as_bytes()),
@@ -21,7 +23,19 @@ pub fn layer(tokens: &Tokens) -> Made {
     let mut validation = Validation::new(algorithm);
     validation.set_issuer(&[ISSUER]);
     validation.set_audience(&[AUDIENCE]);
-    let shared = Arc::new((key, validation));
+    Ok((key, validation))
+}
+
+pub fn ours(tokens: &Tokens) -> Made {
+    let (key, validation) = key_and_validation(tokens)?;
+    let verifier = JsonWebTokenVerifier::<Profile>::builder(validation)
+        .key(key)
+        .build()?;
+    Ok(Some(boxed(BearerAuthLayer::new(verifier).layer(inner()))))
+}
+
+pub fn layer(tokens: &Tokens) -> Made {
+    let shared = Arc::new(key_and_validation(tokens)?);
     Ok(Some(Box::new(service_fn(
         move |mut request: Request<Body>| {
             let (key, validation) = &*shared;
