@@ -8,7 +8,7 @@
 //! | what | kind, unit | labels or fields | when |
 //! |---|---|---|---|
 //! | metric `tower_bearer.requests` | counter, 1 | `outcome`: `admitted`, `anonymous`, `exempt`, `refused`; with the last `error.type` | the layer has come to a decision on a request |
-//! | metric `tower_bearer.verification.duration` | histogram, s | `outcome`: `verified`, `refused`, `unavailable`; with the last two `error.type` | a verdict was worked out that takes time: on a JWT that all but its signature spoke for, or by a verifier that answers later |
+//! | metric `tower_bearer.verification.duration` | histogram, s | `outcome`: `verified`, `refused`, `unavailable`; with the last two `error.type` | a token was verified: a JWT whose signature was checked, or a token of a verifier that answers later |
 //! | metric `tower_bearer.cache.lookups` | counter, 1 | `result`: `hit`, `miss` | a `Cached` was asked for a token |
 //! | metric `tower_bearer.cache.evictions` | counter, 1 | | a verdict had to go to make room, although it still held |
 //! | metric `tower_bearer.key_set.fetches` | counter, 1 | `key_set`; `outcome`: `success`, `failure`; with the last `error.type` | a key set was fetched from the network, or could not be |

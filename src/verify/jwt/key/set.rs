@@ -166,8 +166,9 @@ impl PublishedKeys {
     }
 }
 
-/// A key of a JWK Set that cannot be used. `Display` says which and why, without a byte of it.
-#[derive(Clone, Debug)]
+/// A key of a JWK Set that cannot be used. `Display` and `Debug` say which and why, on one line
+/// and without a byte of the key.
+#[derive(Clone)]
 pub struct SkippedKey {
     index: usize,
     key_id: Option<String>,
@@ -206,5 +207,11 @@ impl fmt::Display for SkippedKey {
             write!(f, " ({})", shown(key_id))?;
         }
         write!(f, ": {}", self.reason)
+    }
+}
+
+impl fmt::Debug for SkippedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SkippedKey({self})")
     }
 }
