@@ -10,15 +10,17 @@ use http::{
 
 use crate::error::ConfigError;
 
-/// A further place where a token is looked for, beside the `Authorization` header, which always is
-/// one (RFC 6750 §2.1).
+/// A further place where a token is looked for, beside the `Authorization` header, which always is one
+/// (RFC 6750 §2.1).
 ///
-/// All are off until they are asked for with
-/// [`BearerAuthLayer::token_source`](crate::BearerAuthLayer::token_source). A request with a token in
-/// two of its enabled places, or twice in one, is a 400 (RFC 6750 §2).
+/// All are off until [`BearerAuthLayer::token_source`](crate::BearerAuthLayer::token_source) adds them. A
+/// request with a token in two of its enabled places, or twice in one, is rejected with 400 (RFC 6750 §2).
 ///
-/// A token in a form body (RFC 6750 §2.2) is not offered: to find it the layer would have to hold
-/// the whole body back from the service, whose size and pace the client decides on.
+/// Spaces and tabs around a header value, around the name and value of a cookie, and around a subprotocol
+/// are ignored, because HTTP/2 servers pass them on (RFC 9110 §5.5).
+///
+/// A token in a form body (RFC 6750 §2.2) is not supported. To find it, the layer would have to hold the
+/// whole body back from the service, and the client decides on its size and pace.
 #[derive(Clone)]
 pub struct TokenSource(pub(super) Kind);
 
@@ -90,16 +92,19 @@ impl TokenSource {
     /// The WebSocket subprotocol after `bearer`, as browsers can send it, whose `WebSocket` has no
     /// other way: `new WebSocket(url, ["bearer", token])`.
     ///
-    /// A browser drops the connection unless the answer chooses one of the subprotocols: where the
-    /// service's 101 (or its 2xx to an extended CONNECT) has chosen none, `bearer` is. The token is
-    /// never echoed.
+    /// A browser drops the connection unless the response chooses one of the subprotocols. If the service's
+    /// 101 (or its 2xx to an extended CONNECT, RFC 8441 §5) chooses none, the layer chooses `bearer`. The
+    /// token is never echoed.
     pub const fn web_socket_protocol() -> Self {
         Self(Kind::WebSocketProtocol)
     }
 
-    /// Whatever `function` finds in the request: `None` if there is no token, and a token or
-    /// something that is none otherwise. It is not marked as sensitive, and not taken out by
-    /// [`remove_token`](crate::BearerAuthLayer::remove_token): the crate cannot know where it was.
+    /// Whatever `function` finds in the request. It returns `None` if there is no token. Anything else is
+    /// taken for a token, without the spaces and tabs around it, and rejected if it is malformed: return
+    /// an empty text for a place that is there but cannot be read.
+    ///
+    /// The token is not marked as sensitive, and [`remove_token`](crate::BearerAuthLayer::remove_token) does
+    /// not remove it, because the crate does not know where it was.
     pub fn from_fn<F>(function: F) -> Self
     where
         F: Fn(&Parts) -> Option<Cow<'_, str>> + Send + Sync + 'static,
