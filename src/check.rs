@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use http::request::Parts;
 
 use crate::{
-    claims::{Claims, Confirmation},
+    claims::Claims,
     error::{AuthError, ConfigError},
     reject::scope_tokens,
     token::{BearerToken, TokenSource, find},
@@ -49,13 +49,41 @@ pub trait Check<C>: Send + Sync + 'static {
     /// Decides. A check that must wait returns [`Checked::Pending`].
     fn check(&self, cx: &CheckContext<'_, C>) -> Checked;
 
-    /// Whether this check proves that whoever sent the request holds the key that the token is bound
-    /// to (`cnf`). A bound token passes only if one of the layer's checks says so, and refuses it in
-    /// [`check`](Self::check) if the proof fails.
+    /// Returns whether this check proves that the client holds the key that the token is bound to by
+    /// this method: the name of a member of `cnf` (RFC 7800 §3.1), such as `jkt` or `x5t#S256`.
     ///
-    /// The default is that it proves nothing.
-    fn confirms(&self, confirmation: &Confirmation) -> bool {
-        let _ = confirmation;
+    /// The layer asks for each member, before any check runs. A bound token passes only if each of its
+    /// methods is one that some check of the layer confirms, because all of them stand for one key. The
+    /// check then rejects the token in [`check`](Self::check) if the proof fails. It reads the key
+    /// from [`RegisteredClaims::confirmation`](crate::RegisteredClaims::confirmation).
+    ///
+    /// The default confirms no method. A check must return `false` for each method that it does not know.
+    ///
+    /// ```
+    /// use tower_bearer::{AuthError, Check, CheckContext, Checked};
+    ///
+    /// struct Dpop;
+    ///
+    /// impl<C> Check<C> for Dpop {
+    ///     fn check(&self, cx: &CheckContext<'_, C>) -> Checked {
+    ///         let bound = cx.claims().registered().confirmation();
+    ///         match bound.and_then(|key| key.jwk_thumbprint()) {
+    ///             Some(_thumbprint) => verify_the_proof(cx),
+    ///             None => Ok(()).into(),
+    ///         }
+    ///     }
+    ///
+    ///     fn confirms(&self, method: &str) -> bool {
+    ///         method == "jkt"
+    ///     }
+    /// }
+    /// # fn verify_the_proof<C>(_: &CheckContext<'_, C>) -> Checked {
+    /// #     Err(AuthError::invalid_token("no_proof")).into()
+    /// # }
+    /// # assert!(!Check::<()>::confirms(&Dpop, "x5t#S256"));
+    /// ```
+    fn confirms(&self, method: &str) -> bool {
+        let _ = method;
         false
     }
 }
@@ -65,8 +93,8 @@ impl<C, K: Check<C> + ?Sized> Check<C> for Arc<K> {
         (**self).check(cx)
     }
 
-    fn confirms(&self, confirmation: &Confirmation) -> bool {
-        (**self).confirms(confirmation)
+    fn confirms(&self, method: &str) -> bool {
+        (**self).confirms(method)
     }
 }
 

@@ -156,7 +156,9 @@ impl<V: Verifier> Auth<V> {
         };
         // A token that is bound to a key is worth nothing to whoever cannot prove to have the key.
         if let Some(confirmation) = claims.registered().confirmation()
-            && !self.checks.iter().any(|check| check.confirms(confirmation))
+            && !confirmation
+                .methods()
+                .all(|method| self.checks.iter().any(|check| check.confirms(method)))
         {
             return Judgement::Refused(AuthError::invalid_token(reason::TOKEN_BOUND));
         }

@@ -188,8 +188,9 @@ fn each_epoch_ends_a_verdict() {
 #[test]
 fn checks() {
     fn default_confirms_nothing<K: Check<u32>>(check: &K) {
-        let confirmation = Confirmation::from_json("{\"kid\":\"1\"}").unwrap();
-        assert!(!check.confirms(&confirmation));
+        for method in ["jkt", "x5t#S256", "kid", ""] {
+            assert!(!check.confirms(method));
+        }
     }
     default_confirms_nothing(&Nothing);
     default_confirms_nothing(&RequireScopes::all_of(["read"]).unwrap());

@@ -278,8 +278,62 @@ impl Check<()> for Proof {
         }
     }
 
-    fn confirms(&self, confirmation: &Confirmation) -> bool {
-        confirmation.jwk_thumbprint().is_some()
+    fn confirms(&self, method: &str) -> bool {
+        method == "jkt"
+    }
+}
+
+/// A check that confirms one method, and lets all pass.
+struct Confirms(&'static str);
+
+impl Check<()> for Confirms {
+    fn check(&self, _: &CheckContext<'_, ()>) -> Checked {
+        Ok(()).into()
+    }
+
+    fn confirms(&self, method: &str) -> bool {
+        method == self.0
+    }
+}
+
+/// Attack 33, RFC 7800 §3.1: the methods in one `cnf` stand for one key, and each is confirmed.
+#[tokio::test]
+async fn attack_33_a_token_bound_by_two_methods_passes_only_if_each_is_confirmed() {
+    let hash = "a".repeat(43);
+    let jkt = format!("\"jkt\":\"{hash}\"");
+    let x5t = format!("\"x5t#S256\":\"{hash}\"");
+    let kid = "\"kid\":\"1\"".to_owned();
+    for (members, checks, passes) in [
+        (vec![&jkt, &x5t], vec![], false),
+        (vec![&jkt, &x5t], vec!["jkt"], false),
+        (vec![&jkt, &x5t], vec!["x5t#S256"], false),
+        (vec![&x5t, &jkt], vec!["jkt"], false),
+        (vec![&jkt, &x5t], vec!["jkt", "jkt"], false),
+        (vec![&jkt, &x5t], vec!["jkt", "x5t#S256"], true),
+        (vec![&jkt, &x5t], vec!["x5t#S256", "kid", "jkt"], true),
+        (vec![&jkt, &kid], vec!["jkt", "x5t#S256"], false),
+        (vec![&jkt, &kid], vec!["jkt", "kid"], true),
+        (vec![&jkt, &x5t, &kid], vec!["jkt", "x5t#S256"], false),
+        (vec![&kid], vec!["jkt", "x5t#S256", ""], false),
+        (vec![&jkt], vec!["JKT", "jkt "], false),
+        (vec![&jkt], vec!["x5t#S256", "jkt"], true),
+    ] {
+        let members: Vec<&str> = members.into_iter().map(String::as_str).collect();
+        let cnf = format!("{{{}}}", members.join(","));
+        let confirmation = Confirmation::from_json(&cnf).unwrap();
+        let verifier = verify_fn(move |_: BearerToken<'_>| {
+            let claims = Claims::builder().confirmation(confirmation.clone());
+            Ok(claims.build(()))
+        });
+        let mut layer = BearerAuthLayer::new(verifier);
+        for method in &checks {
+            layer = layer.check(Confirms(method));
+        }
+        let (answer, seen) = send(&layer, authorized()).await;
+        assert_eq!(seen.is_some(), passes, "{cnf} {checks:?}");
+        if !passes {
+            answer.assert_invalid(reason::TOKEN_BOUND, &cnf);
+        }
     }
 }
 

@@ -201,11 +201,13 @@ impl fmt::Debug for Scopes<'_> {
 
 /// The key that a token is bound to: the claim `cnf` (RFC 7800 §3.1).
 ///
-/// Whoever presents such a token must prove that the key is theirs. The layer lets it pass only
-/// where a check says that it [`confirms`](crate::Check::confirms) this kind of proof.
+/// The client that presents such a token must prove that it holds the key. Each member names a
+/// [method](Self::methods) to prove it, and the layer lets the token pass only if its checks
+/// [confirm](crate::Check::confirms) each of them.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Confirmation {
     json: String,
+    methods: Vec<String>,
     jwk_thumbprint: Option<String>,
     certificate_thumbprint: Option<String>,
 }
@@ -238,8 +240,25 @@ impl Confirmation {
         Ok(Self {
             jwk_thumbprint: thumbprint("jkt")?,
             certificate_thumbprint: thumbprint("x5t#S256")?,
+            methods: members.iter().map(|(name, _)| name.to_string()).collect(),
             json: json.to_owned(),
         })
+    }
+
+    /// Returns the names of all members, at least one: `jkt`, `x5t#S256`, and others that are registered
+    /// as JWT confirmation methods (RFC 7800 §6.2), or unknown.
+    ///
+    /// ```
+    /// use tower_bearer::Confirmation;
+    ///
+    /// let bound = Confirmation::from_json(
+    ///     r#"{"jkt":"0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I","kid":"1"}"#,
+    /// )?;
+    /// assert_eq!(bound.methods().collect::<Vec<_>>(), ["jkt", "kid"]);
+    /// # Ok::<(), tower_bearer::ConfigError>(())
+    /// ```
+    pub fn methods(&self) -> impl Iterator<Item = &str> {
+        self.methods.iter().map(String::as_str)
     }
 
     /// `jkt`: the SHA-256 thumbprint of the key of a DPoP proof, in base64url (RFC 9449 §6.1).
