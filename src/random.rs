@@ -41,6 +41,39 @@ const fn mix(state: u64) -> u64 {
     z ^ (z >> 31)
 }
 
+/// Random numbers that are the same in each run, for tests.
+#[cfg(all(
+    test,
+    feature = "jwt",
+    any(feature = "aws-lc-rs", feature = "rust-crypto")
+))]
+pub(crate) struct Seeded(u64);
+
+#[cfg(all(
+    test,
+    feature = "jwt",
+    any(feature = "aws-lc-rs", feature = "rust-crypto")
+))]
+impl Seeded {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(mix(seed.wrapping_add(STEP)))
+    }
+
+    pub(crate) fn number(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(STEP);
+        mix(self.0)
+    }
+
+    /// A number under the bound, which is not 0.
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
+        (self.number() % bound as u64) as usize
+    }
+
+    pub(crate) fn bytes(&mut self, count: usize) -> Vec<u8> {
+        (0..count).map(|_| self.number() as u8).collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,10 +7,10 @@ use spki::{
 
 use super::{Curve, Material};
 
-const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+pub(super) const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 const RSA_PSS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.10");
-const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
-const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
+pub(super) const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
+pub(super) const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
 const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
 const P521: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.35");
@@ -38,16 +38,12 @@ pub(crate) fn public_key(der: &[u8]) -> Result<Material<'_>, DerError> {
              PS384 and PS512 take",
         )),
         EC => {
-            let curve = match info.algorithm.parameters_oid() {
-                Ok(P256) => Curve::P256,
-                Ok(P384) => Curve::P384,
-                Ok(P521) => Curve::P521,
-                _ => {
-                    return Err(DerError::Kind(
-                        "a key on a curve other than P-256, P-384 and P-521",
-                    ));
-                }
-            };
+            let named = info.algorithm.parameters_oid().ok();
+            let curve = named
+                .and_then(|named| curve_of(&named))
+                .ok_or(DerError::Kind(
+                    "a key on a curve other than P-256, P-384 and P-521",
+                ))?;
             if let Some(2 | 3) = key.first() {
                 return Err(DerError::Kind(
                     "a compressed point; write it out by `openssl pkey -pubin -in key.pem \
@@ -58,6 +54,16 @@ pub(crate) fn public_key(der: &[u8]) -> Result<Material<'_>, DerError> {
         }
         ED25519 => Ok(Material::Ed25519(key)),
         _ => Err(DerError::Kind("a key that is not RSA, EC or Ed25519")),
+    }
+}
+
+/// The curve of that name (RFC 5480 §2.1.1.1).
+pub(super) fn curve_of(name: &ObjectIdentifier) -> Option<Curve> {
+    match *name {
+        P256 => Some(Curve::P256),
+        P384 => Some(Curve::P384),
+        P521 => Some(Curve::P521),
+        _ => None,
     }
 }
 

@@ -1,4 +1,6 @@
-//! The points of Ed25519 with which a signature proves nothing, and numbers that are no coordinate.
+//! Which bytes are a key or a signature of Ed25519, whatever the backend takes for one.
+
+use curve25519_dalek::edwards::CompressedEdwardsY;
 
 /// The y of the eight points whose order divides 8. With one of them as the key, a signature holds
 /// for nearly every message; with one of them as its commitment R, for no honest signer's.
@@ -29,14 +31,41 @@ const LOW_ORDER: [[u8; 32]; 5] = [
     ],
 ];
 
+/// The order of the group that signatures are made in, least significant byte first (RFC 8032 §5.1).
+const ORDER: [u8; 32] = [
+    0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14,
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
+];
+
+/// Whether these bytes are a public key: the only encoding of a point of the curve (RFC 8032 §5.1.3),
+/// and not one of low order. A backend may take any 32 bytes (Attack 46).
+pub(super) fn is_key(encoded: &[u8; 32]) -> bool {
+    let point = CompressedEdwardsY(*encoded).decompress();
+    is_reduced(encoded) && point.is_some_and(|point| !point.is_small_order())
+}
+
+/// Whether a signature is spelled as a signer who follows RFC 8032 spells it: its commitment R is reduced and
+/// not of low order, and its number s is less than the order of the group.
+///
+/// Backends differ in these. A feature of ed25519-dalek that any crate of a tree may switch on
+/// (`legacy_compatibility`) lets s be larger, which makes a second signature of each.
+pub(super) fn is_plain_signature(signature: &[u8]) -> bool {
+    let Some((commitment, number)) = signature.split_first_chunk() else {
+        return false;
+    };
+    is_reduced(commitment)
+        && !is_low_order(commitment)
+        && number.len() == ORDER.len()
+        && number.iter().rev().lt(ORDER.iter().rev())
+}
+
 /// Whether these bytes are the canonical encoding of a point of low order.
-pub(super) fn is_low_order(encoded: &[u8; 32]) -> bool {
+fn is_low_order(encoded: &[u8; 32]) -> bool {
     LOW_ORDER.contains(&without_sign(encoded))
 }
 
-/// Whether the y in these bytes is below 2^255 - 19, as RFC 8032 §5.1.3 has it. That there is a point
-/// with it is for the backend to find out.
-pub(super) fn is_reduced(encoded: &[u8; 32]) -> bool {
+/// Whether the y in these bytes is below 2^255 - 19, as RFC 8032 §5.1.3 has it.
+fn is_reduced(encoded: &[u8; 32]) -> bool {
     let [first, middle @ .., last] = without_sign(encoded);
     first < 0xed || last != 0x7f || middle.iter().any(|&byte| byte != 0xff)
 }
@@ -51,21 +80,42 @@ fn without_sign(encoded: &[u8; 32]) -> [u8; 32] {
 mod tests {
     use super::*;
 
-    #[cfg(feature = "rust-crypto")]
     #[test]
-    fn knows_every_point_of_low_order() {
+    fn the_points_of_low_order_are_those_of_the_curve() {
         for encoded in LOW_ORDER {
             for sign in [0, 0x80] {
                 let mut encoded = encoded;
                 encoded[31] |= sign;
                 assert!(is_low_order(&encoded));
-                assert!(
-                    ed25519_dalek::VerifyingKey::from_bytes(&encoded)
-                        .unwrap()
-                        .is_weak()
-                );
+                assert!(!is_key(&encoded));
             }
         }
+        for point in curve25519_dalek::constants::EIGHT_TORSION {
+            assert!(is_low_order(point.compress().as_bytes()));
+        }
+    }
+
+    /// RFC 8032 §5.1.7: s is less than the order.
+    #[test]
+    fn a_number_is_less_than_the_order() {
+        let base = curve25519_dalek::constants::ED25519_BASEPOINT_COMPRESSED;
+        let plain = |number: &[u8; 32]| is_plain_signature(&[*base.as_bytes(), *number].concat());
+        let mut less = ORDER;
+        less[0] -= 1;
+        assert!(plain(&less));
+        assert!(plain(&[0; 32]));
+        assert!(!plain(&ORDER));
+        for place in 0..32 {
+            let mut more = ORDER;
+            more[place] += 1;
+            assert!(!plain(&more), "{place}");
+            let mut less = more;
+            less[31] = 0x0f;
+            assert_eq!(plain(&less), place != 31 || less < more, "{place}");
+        }
+        assert!(!plain(&[0xff; 32]));
+        assert!(!is_plain_signature(&[0; 31]));
+        assert!(!is_plain_signature(base.as_bytes()));
     }
 
     #[test]

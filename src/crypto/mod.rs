@@ -11,6 +11,10 @@ pub(crate) mod der;
 #[cfg(feature = "jwt")]
 mod ed25519;
 #[cfg(feature = "jwt")]
+pub(crate) mod pem;
+#[cfg(feature = "_signing")]
+mod private;
+#[cfg(feature = "jwt")]
 mod roca;
 #[cfg(feature = "_signing")]
 mod signing;

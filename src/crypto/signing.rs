@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-use super::{Curve, KeyError, Material, verifying::checked};
+use super::{Curve, KeyError, Material, private::PrivateMaterial, verifying::checked};
 use crate::algorithm::Algorithm;
 
 /// What a backend does with a private key or an HMAC secret.
@@ -15,8 +15,9 @@ pub(crate) trait PrivateKey: Sized {
     fn from_secret(algorithm: Algorithm, secret: &[u8]) -> Option<Self>;
     /// A fresh key for an asymmetric algorithm; RSA with 2048 bits.
     fn generate(algorithm: Algorithm) -> Option<Self>;
-    /// A key for an asymmetric algorithm.
-    fn from_pkcs8(algorithm: Algorithm, der: &[u8]) -> Option<Self>;
+    /// A key for an asymmetric algorithm; `None` if it is of another kind, or if its numbers contradict
+    /// each other.
+    fn from_private(algorithm: Algorithm, private: &PrivateMaterial<'_>) -> Option<Self>;
     /// The public part, if there is one.
     fn public(&self) -> Option<Parts>;
     /// A signature in the form of JWS (RFC 7518 §3).
@@ -64,8 +65,21 @@ impl<K: PrivateKey> SigningKey<K> {
 
     /// A private key as PKCS#8 (RFC 5958).
     pub(crate) fn from_pkcs8_der(algorithm: Algorithm, der: &[u8]) -> Result<Self, KeyError> {
-        let key = K::from_pkcs8(algorithm, der).ok_or(KeyError::Private(algorithm))?;
-        Self::with(algorithm, key)
+        let not_for = KeyError::Private(algorithm);
+        let private = PrivateMaterial::from_pkcs8(der).ok_or(not_for)?;
+        if !private.fits(algorithm) {
+            return Err(not_for);
+        }
+        // Before the backend, which may think otherwise, or take long.
+        if let Some(public) = private.public() {
+            checked(algorithm, &public)?;
+        }
+        let key = K::from_private(algorithm, &private).ok_or(KeyError::Inconsistent)?;
+        let this = Self::with(algorithm, key)?;
+        if !private.belongs_to(&this.parts.material()) {
+            return Err(KeyError::Inconsistent);
+        }
+        Ok(this)
     }
 
     /// A secret for HMAC.

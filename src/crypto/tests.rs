@@ -12,6 +12,11 @@ use std::fmt;
 use super::{verifying::Verifying, *};
 use crate::algorithm::Algorithm;
 
+mod odd_keys;
+#[cfg(feature = "_signing")]
+mod odd_private_keys;
+#[cfg(feature = "_signing")]
+mod odd_signatures;
 mod vectors;
 
 /// Why every backend refuses the key, if they do.
@@ -410,7 +415,7 @@ mod signing {
         *,
     };
 
-    fn pkcs8(algorithm: Algorithm) -> Option<Vec<u8>> {
+    pub(super) fn pkcs8(algorithm: Algorithm) -> Option<Vec<u8>> {
         use Algorithm::*;
         let text = match algorithm {
             HS256 | HS384 | HS512 => return None,
@@ -506,11 +511,18 @@ mod signing {
     #[cfg(feature = "rust-crypto")]
     #[test]
     fn pss_salts_are_as_long_as_the_hash() {
-        use ::rsa::{Pss, pkcs8::DecodePrivateKey};
+        use ::rsa::{BoxedUint, Pss};
         use sha2::{Digest, Sha256};
 
         let der = pkcs8(Algorithm::PS256).unwrap();
-        let private = ::rsa::PrivateKey::from_pkcs8_der(&der).unwrap();
+        let Some(private::PrivateMaterial::Rsa(numbers)) =
+            private::PrivateMaterial::from_pkcs8(&der)
+        else {
+            panic!()
+        };
+        let [n, e, d, p, q] = [numbers.n, numbers.e, numbers.d, numbers.p, numbers.q]
+            .map(BoxedUint::from_be_slice_vartime);
+        let private = ::rsa::PrivateKey::from_components(n, e, d, vec![p, q]).unwrap();
         let key = super::super::SigningKey::from_pkcs8_der(Algorithm::PS256, &der).unwrap();
         for (salt, good) in [
             (32, true),

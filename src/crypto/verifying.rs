@@ -82,6 +82,9 @@ pub(crate) enum KeyError {
     /// Not a private key for the algorithm.
     #[cfg(feature = "_signing")]
     Private(Algorithm),
+    /// The numbers of a private key contradict each other, or are out of their range.
+    #[cfg(feature = "_signing")]
+    Inconsistent,
     /// The operating system gave no randomness, or the backend failed.
     #[cfg(feature = "_signing")]
     Backend,
@@ -123,6 +126,10 @@ impl fmt::Display for KeyError {
             ),
             Self::Ed25519Point => {
                 f.write_str("not a point of Ed25519 (32 bytes), or one of low order")
+            }
+            #[cfg(feature = "_signing")]
+            Self::Inconsistent => {
+                f.write_str("private key whose parts do not belong together: it may be damaged")
             }
             #[cfg(feature = "_signing")]
             Self::Private(algorithm) => write!(
@@ -200,10 +207,7 @@ impl<K: PublicKey> Verifying<K> {
     /// Whether `signature`, in the form of JWS (RFC 7518 §3), is one of `message` by this key.
     pub(crate) fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
         signature.len() == self.signature_length
-            // A commitment of low order is made by no signer who follows RFC 8032. One backend
-            // refuses it, the other would not.
-            && !(self.algorithm == Algorithm::EdDSA
-                && signature.first_chunk().is_none_or(ed25519::is_low_order))
+            && (self.algorithm != Algorithm::EdDSA || ed25519::is_plain_signature(signature))
             && self.key.verify(message, signature)
     }
 }
@@ -273,22 +277,20 @@ pub(super) fn checked<'a>(
             Ok((Material::Ec { curve, point }, length))
         }
         (EdDSA, Material::Ed25519(point)) => match point.try_into() {
-            Ok(encoded) if ed25519::is_reduced(encoded) && !ed25519::is_low_order(encoded) => {
-                Ok((Material::Ed25519(point), 64))
-            }
+            Ok(encoded) if ed25519::is_key(encoded) => Ok((Material::Ed25519(point), 64)),
             _ => Err(KeyError::Ed25519Point),
         },
         _ => Err(KeyError::Mismatch(algorithm)),
     }
 }
 
-fn without_leading_zeros(number: &[u8]) -> &[u8] {
+pub(super) fn without_leading_zeros(number: &[u8]) -> &[u8] {
     let zeros = number.iter().take_while(|&&byte| byte == 0).count();
     number.get(zeros..).unwrap_or_default()
 }
 
 /// The bits of a big-endian number without leading zeros.
-fn bit_length(number: &[u8]) -> usize {
+pub(super) fn bit_length(number: &[u8]) -> usize {
     number
         .first()
         .map_or(0, |first| number.len() * 8 - first.leading_zeros() as usize)

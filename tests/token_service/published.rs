@@ -151,24 +151,35 @@ async fn claims_of_ones_own_stand_beside_those_of_rfc_9068_and_replace_none() {
 async fn tokens_of_each_algorithm_are_verified_by_the_published_key() {
     use tower_bearer::{BearerToken, JwtVerifier, KeySet, Verification, Verifier};
 
-    for algorithm in [
-        Algorithm::ES256,
-        Algorithm::ES384,
-        Algorithm::EdDSA,
-        Algorithm::RS256,
-        Algorithm::PS256,
+    let rsa = include_str!("../support/keys/rsa.pem");
+    for (algorithm, pem) in [
+        (Algorithm::RS256, rsa),
+        (Algorithm::RS384, rsa),
+        (Algorithm::RS512, rsa),
+        (Algorithm::PS256, rsa),
+        (Algorithm::PS384, rsa),
+        (Algorithm::PS512, rsa),
+        (Algorithm::ES256, include_str!("../support/keys/p256.pem")),
+        (Algorithm::ES384, include_str!("../support/keys/p384.pem")),
+        (Algorithm::ES512, include_str!("../support/keys/p521.pem")),
+        (
+            Algorithm::EdDSA,
+            include_str!("../support/keys/ed25519.pem"),
+        ),
     ] {
-        // Keys of RSA take long to make in plain Rust.
-        let rsa = matches!(algorithm, Algorithm::RS256 | Algorithm::PS256);
-        if rsa && !cfg!(feature = "aws-lc-rs") {
-            continue;
-        }
+        let key = SigningKey::from_pem(algorithm, pem).unwrap();
+        assert_eq!(key.algorithm(), algorithm);
+        // The id is made of the public key: it is the same at each start, however the file is laid out.
+        let spaced = format!("\u{feff}\n{}\n \n", pem.replace('\n', " \r\n"));
+        let again = SigningKey::from_pem(algorithm, spaced).unwrap();
+        assert_eq!(again.key_id(), key.key_id());
+        let id = key.key_id().to_owned();
         let lab = Lab::new();
-        lab.keys
-            .rotate(SigningKey::generate(algorithm).unwrap(), Duration::ZERO)
-            .unwrap();
+        lab.keys.rotate(key, Duration::ZERO).unwrap();
         let token = text(&lab.tokens().await, "access_token");
-        assert_eq!(opened(&token).0["alg"], algorithm.as_str());
+        let (header, _) = opened(&token);
+        assert_eq!(header["alg"], algorithm.as_str());
+        assert_eq!(header["kid"], id);
         let verifier = JwtVerifier::<()>::builder()
             .issuer(ISSUER)
             .audience(lab::AUDIENCE)
@@ -254,4 +265,43 @@ async fn an_issued_token_is_verified_by_the_keys_from_the_network_also_after_rot
     }
     assert_ne!(kids[0], kids[1]);
     task.abort();
+}
+
+/// Attack 48: what is no private key in PKCS#8 says so.
+#[test]
+fn attack_48_other_files_than_one_private_key_say_what_to_do() {
+    let p256 = include_str!("../support/keys/p256.pem");
+    let sec1 = include_str!("../support/keys/p256_sec1.pem");
+    let pkcs1 = include_str!("../support/keys/rsa_pkcs1.pem");
+    for (algorithm, pem, said) in [
+        (Algorithm::ES256, sec1.to_owned(), "openssl pkcs8"),
+        (Algorithm::RS256, pkcs1.to_owned(), "openssl pkcs8"),
+        (
+            Algorithm::ES256,
+            format!("{p256}{p256}"),
+            "more than one PEM document",
+        ),
+        (
+            Algorithm::ES256,
+            format!("{p256}\n\n{sec1}"),
+            "more than one PEM document",
+        ),
+        (
+            Algorithm::ES256,
+            "signing-key.pem".to_owned(),
+            "no `-----BEGIN`",
+        ),
+        (Algorithm::ES256, String::new(), "empty"),
+        (Algorithm::ES256, p256.replace('\n', "\\n"), "spelled `\\n`"),
+        (Algorithm::ES384, p256.to_owned(), "P-384"),
+        (Algorithm::RS256, p256.to_owned(), "an RSA key"),
+        (Algorithm::EdDSA, p256.to_owned(), "Ed25519"),
+        (Algorithm::HS256, p256.to_owned(), "ES256"),
+    ] {
+        let error = SigningKey::from_pem(algorithm, &pem)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(said), "{algorithm}: {error}");
+        assert!(!error.contains("MIG") && !error.contains("MHc"), "{error}");
+    }
 }

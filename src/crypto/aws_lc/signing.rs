@@ -1,13 +1,13 @@
 //! Signing with AWS-LC.
 
 use aws_lc_rs::{
-    hmac, rand,
-    rsa::KeySize,
+    agreement, hmac, rand,
+    rsa::{KeyPairComponents, KeySize},
     signature::{
         ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING,
         ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair,
         KeyPair, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256,
-        RSA_PSS_SHA384, RSA_PSS_SHA512, RsaKeyPair, RsaSignatureEncoding,
+        RSA_PSS_SHA384, RSA_PSS_SHA512, RsaKeyPair, RsaPublicKeyComponents, RsaSignatureEncoding,
     },
 };
 
@@ -15,6 +15,7 @@ use crate::{
     algorithm::Algorithm,
     crypto::{
         Curve, Material, der,
+        private::PrivateMaterial,
         signing::{self, Parts},
     },
 };
@@ -55,17 +56,43 @@ impl signing::PrivateKey for PrivateKey {
             .map(Self::Ed25519)
     }
 
-    fn from_pkcs8(algorithm: Algorithm, der: &[u8]) -> Option<Self> {
-        if let Some(encoding) = rsa_of(algorithm) {
-            return Some(Self::Rsa(RsaKeyPair::from_pkcs8(der).ok()?, encoding));
+    fn from_private(algorithm: Algorithm, private: &PrivateMaterial<'_>) -> Option<Self> {
+        match private {
+            PrivateMaterial::Rsa(key) => {
+                let components = KeyPairComponents {
+                    public_key: RsaPublicKeyComponents { n: key.n, e: key.e },
+                    d: key.d,
+                    p: key.p,
+                    q: key.q,
+                    dP: key.dp,
+                    dQ: key.dq,
+                    qInv: key.qi,
+                };
+                let pair = RsaKeyPair::from_components(&components).ok()?;
+                Some(Self::Rsa(pair, rsa_of(algorithm)?))
+            }
+            PrivateMaterial::Ec { curve, scalar, .. } => {
+                let (_, of_curve) = curve_of(algorithm)?;
+                // The signing key wants its public key, which only the other kind of key computes.
+                let agreement = match curve {
+                    Curve::P256 => &agreement::ECDH_P256,
+                    Curve::P384 => &agreement::ECDH_P384,
+                    Curve::P521 => &agreement::ECDH_P521,
+                };
+                let private = agreement::PrivateKey::from_private_key(agreement, scalar).ok()?;
+                let public = private.compute_public_key().ok()?;
+                let pair = EcdsaKeyPair::from_private_key_and_public_key(
+                    of_curve,
+                    scalar,
+                    public.as_ref(),
+                );
+                Some(Self::Ec(pair.ok()?, *curve))
+            }
+            PrivateMaterial::Ed25519 { seed, .. } => {
+                let pair = Ed25519KeyPair::from_seed_unchecked(seed).ok()?;
+                Some(Self::Ed25519(pair))
+            }
         }
-        if let Some((curve, of_curve)) = curve_of(algorithm) {
-            let pair = EcdsaKeyPair::from_pkcs8(of_curve, der).ok()?;
-            return Some(Self::Ec(pair, curve));
-        }
-        (algorithm == Algorithm::EdDSA)
-            .then(|| Ed25519KeyPair::from_pkcs8(der).ok())?
-            .map(Self::Ed25519)
     }
 
     fn public(&self) -> Option<Parts> {

@@ -1,16 +1,20 @@
 //! Signing in pure Rust.
 
-use ed25519_dalek::pkcs8::DecodePrivateKey;
 use hmac::{Hmac, KeyInit, Mac};
 use p256::{ecdsa::signature::Signer, elliptic_curve::Generate};
-use rsa::{Pkcs1v15Sign, Pss, traits::PublicKeyParts};
+use rsa::{
+    BoxedUint, Pkcs1v15Sign, Pss,
+    traits::{PrivateKeyParts, PublicKeyParts},
+};
 use sha2::{Digest, Sha256, Sha384, Sha512};
 
 use crate::{
     algorithm::Algorithm,
     crypto::{
         Curve,
+        private::{PrivateMaterial, RsaNumbers},
         signing::{self, Parts},
+        verifying::without_leading_zeros,
     },
 };
 
@@ -58,18 +62,23 @@ impl signing::PrivateKey for PrivateKey {
         }
     }
 
-    fn from_pkcs8(algorithm: Algorithm, der: &[u8]) -> Option<Self> {
-        use Algorithm::*;
-        match algorithm {
-            HS256 | HS384 | HS512 => None,
-            RS256 | RS384 | RS512 | PS256 | PS384 | PS512 => {
-                let key = rsa::PrivateKey::from_pkcs8_der(der).ok()?;
-                Some(Self::Rsa(key, algorithm))
+    fn from_private(algorithm: Algorithm, private: &PrivateMaterial<'_>) -> Option<Self> {
+        match private {
+            PrivateMaterial::Rsa(key) => Some(Self::Rsa(rsa_key(key)?, algorithm)),
+            PrivateMaterial::Ec { curve, scalar, .. } => match curve {
+                Curve::P256 => p256::ecdsa::SigningKey::from_slice(scalar)
+                    .ok()
+                    .map(Self::Es256),
+                Curve::P384 => p384::ecdsa::SigningKey::from_slice(scalar)
+                    .ok()
+                    .map(Self::Es384),
+                Curve::P521 => p521::ecdsa::SigningKey::from_slice(scalar)
+                    .ok()
+                    .map(Self::Es512),
+            },
+            PrivateMaterial::Ed25519 { seed, .. } => {
+                Some(Self::EdDsa(ed25519_dalek::SigningKey::from_bytes(seed)))
             }
-            ES256 => DecodePrivateKey::from_pkcs8_der(der).ok().map(Self::Es256),
-            ES384 => DecodePrivateKey::from_pkcs8_der(der).ok().map(Self::Es384),
-            ES512 => DecodePrivateKey::from_pkcs8_der(der).ok().map(Self::Es512),
-            EdDSA => DecodePrivateKey::from_pkcs8_der(der).ok().map(Self::EdDsa),
         }
     }
 
@@ -122,6 +131,21 @@ impl signing::PrivateKey for PrivateKey {
             Self::EdDsa(key) => Some(key.try_sign(message).ok()?.to_bytes().to_vec()),
         }
     }
+}
+
+/// A key whose numbers belong together. The library computes the last three itself, and does not look at
+/// what the document says of them.
+fn rsa_key(numbers: &RsaNumbers<'_>) -> Option<rsa::PrivateKey> {
+    let uint = BoxedUint::from_be_slice_vartime;
+    let primes = vec![uint(numbers.p), uint(numbers.q)];
+    let (n, e, d) = (uint(numbers.n), uint(numbers.e), uint(numbers.d));
+    let key = rsa::PrivateKey::from_components(n, e, d, primes).ok()?;
+    let is =
+        |number: &BoxedUint, given: &[u8]| without_leading_zeros(&number.to_be_bytes()) == given;
+    let consistent = is(key.dp()?, numbers.dp)
+        && is(key.dq()?, numbers.dq)
+        && is(&key.crt_coefficient()?, numbers.qi);
+    consistent.then_some(key)
 }
 
 fn mac_of<M: Mac + Clone>(keyed: &M, message: &[u8]) -> Vec<u8> {

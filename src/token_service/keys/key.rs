@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     algorithm::Algorithm,
-    crypto::{self, sha256},
+    crypto::{self, pem, sha256},
     error::ConfigError,
 };
 
@@ -38,29 +38,18 @@ impl SigningKey {
         })?)
     }
 
-    /// A private key in PEM: `PRIVATE KEY` (PKCS#8, RFC 5958).
+    /// Reads a private key in PEM: `PRIVATE KEY` (PKCS#8, RFC 5958).
+    ///
+    /// White space is treated as by [`Key::from_pem`](crate::Key::from_pem).
     ///
     /// # Errors
-    /// If it is something else, or not a key for the algorithm.
+    /// Returns a [`ConfigError`] if the text is no PEM document or holds more than one, if the document is
+    /// something else (the error says how to convert it), or if the key is not one for the algorithm.
     pub fn from_pem(algorithm: Algorithm, pem: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
-        let pem = pem.as_ref();
-        let label = pem_rfc7468::decode_label(pem).map_err(|error| {
-            ConfigError::new(format!(
-                "not a PEM document ({error}); it begins with `-----BEGIN PRIVATE KEY-----` on a line of its \
-                 own. An environment variable may have lost the line breaks"
-            ))
-        })?;
-        match label {
-            "PRIVATE KEY" => {
-                let mut der = Vec::new();
-                pem_rfc7468::Decoder::new_detect_wrap(pem)
-                    .and_then(|mut decoder| decoder.decode_to_end(&mut der).map(drop))
-                    .map_err(|error| {
-                        ConfigError::new(format!("not a sound PEM document: {error}"))
-                    })?;
-                Self::from_der(algorithm, der)
-            }
-            "EC PRIVATE KEY" | "RSA PRIVATE KEY" | "ENCRYPTED PRIVATE KEY" => {
+        let pem = pem::read(pem.as_ref(), "PRIVATE KEY")?;
+        match &*pem.label {
+            "PRIVATE KEY" => Self::from_der(algorithm, pem.contents),
+            label @ ("EC PRIVATE KEY" | "RSA PRIVATE KEY" | "ENCRYPTED PRIVATE KEY") => {
                 Err(ConfigError::new(format!(
                     "PEM of the type {label:?}; write it anew as PKCS#8 by `openssl pkcs8 -topk8 -nocrypt -in \
                      key.pem`"

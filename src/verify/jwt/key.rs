@@ -3,14 +3,13 @@
 
 use std::{fmt, sync::Arc};
 
-use pem_rfc7468::Decoder;
-
 use crate::{
     algorithm::Algorithm,
     claims::Epoch,
     crypto::{
         Material, VerifyingKey,
         der::{self, DerError},
+        pem,
     },
     error::ConfigError,
 };
@@ -24,9 +23,10 @@ pub use set::{KeySet, SkippedKey};
 
 /// A key that verifies the signatures of tokens: a public key, or an HMAC secret.
 ///
-/// A key has one algorithm, so that nobody can use it with another (RFC 8725 §3.1): the one that it
-/// is made for, or the `alg` of a JWK. A JWK without `alg` has all that its type allows, of which
-/// the verifier's list of algorithms leaves what is wanted.
+/// A key is used with exactly one algorithm (RFC 8725 §3.1): the one that it is made for, or the
+/// `alg` of a JWK. A JWK without `alg` may have several [`algorithms`](Self::algorithms). It is bound
+/// to one of them when a verifier is built, as
+/// [`JwtVerifierBuilder::algorithms`](crate::JwtVerifierBuilder::algorithms) says.
 ///
 /// ```
 /// use tower_bearer::{Algorithm, Key};
@@ -72,7 +72,7 @@ impl Key {
                  Key::from_der or Key::from_jwk"
             )));
         }
-        if secret.trim_ascii_start().starts_with(b"-----BEGIN") {
+        if pem::is_like(secret) {
             return Err(ConfigError::new(format!(
                 "a PEM document is no secret for {algorithm}: whoever has the public key could sign \
                  (RFC 8725 §2.1); use Key::from_pem with the algorithm of the key, such as RS256"
@@ -81,25 +81,24 @@ impl Key {
         Self::of(algorithm, &Material::Hmac(secret))
     }
 
-    /// A public key in PEM: `PUBLIC KEY` (SubjectPublicKeyInfo, RFC 7468 §13) or
+    /// Reads a public key in PEM: `PUBLIC KEY` (SubjectPublicKeyInfo, RFC 7468 §13) or
     /// `RSA PUBLIC KEY` (PKCS#1).
     ///
+    /// The lax grammar of RFC 7468 §3 is accepted: white space and line breaks of any kind may stand
+    /// around the document and within its base64 text, or be missing there. A byte order mark
+    /// and text around the document are ignored.
+    ///
     /// # Errors
-    /// If the document is something else, such as a private key or a certificate, or the key is not
-    /// one for the algorithm: RSA of 2048 to 8192 bits, P-256 for ES256, P-384 for ES384, P-521 for
+    /// Returns a [`ConfigError`] if the text is no PEM document or holds more than one, if the document is
+    /// something else, such as a private key or a certificate, or if the key is not one for the
+    /// algorithm: RSA of 2048 to 8192 bits, P-256 for ES256, P-384 for ES384, P-521 for
     /// ES512, Ed25519 for EdDSA.
     pub fn from_pem(algorithm: Algorithm, pem: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
         no_secret_from(algorithm, "PEM")?;
-        let pem = pem.as_ref();
-        let label = pem_rfc7468::decode_label(pem).map_err(|error| {
-            ConfigError::new(format!(
-                "not a PEM document ({error}); it begins with `-----BEGIN PUBLIC KEY-----` on a line \
-                 of its own. An environment variable may have lost the line breaks"
-            ))
-        })?;
-        match label {
-            "PUBLIC KEY" => Self::from_spki(algorithm, &pem_contents(pem)?),
-            "RSA PUBLIC KEY" => Self::from_pkcs1(algorithm, &pem_contents(pem)?),
+        let pem = pem::read(pem.as_ref(), "PUBLIC KEY")?;
+        match &*pem.label {
+            "PUBLIC KEY" => Self::from_spki(algorithm, &pem.contents),
+            "RSA PUBLIC KEY" => Self::from_pkcs1(algorithm, &pem.contents),
             "CERTIFICATE" | "TRUSTED CERTIFICATE" | "X509 CERTIFICATE" => Err(ConfigError::new(
                 "a certificate, of which only the public key is wanted; write it out by `openssl \
                  x509 -in certificate.pem -noout -pubkey`",
@@ -124,7 +123,7 @@ impl Key {
     pub fn from_der(algorithm: Algorithm, der: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
         no_secret_from(algorithm, "DER")?;
         let der = der.as_ref();
-        if der.trim_ascii_start().starts_with(b"-----BEGIN") {
+        if pem::is_like(der) {
             return Err(ConfigError::new("PEM, not DER; use Key::from_pem"));
         }
         match der::rsa_public_key(der) {
@@ -156,14 +155,42 @@ impl Key {
         self.0.key_id.as_deref()
     }
 
-    /// The algorithms that it can be used with; at least one.
+    /// Returns the algorithms that the key can be bound to, at least one. It is more than one only for a
+    /// JWK of type `RSA` or `oct` that has no `alg`.
     pub fn algorithms(&self) -> impl Iterator<Item = Algorithm> + '_ {
         self.0.entries.iter().map(|(algorithm, _)| *algorithm)
     }
 
     /// The same, each with what verifies by it.
+    #[cfg(test)]
     pub(crate) fn entries(&self) -> &[(Algorithm, VerifyingKey)] {
         &self.0.entries
+    }
+
+    /// Returns the one algorithm that the key is used with, and what verifies by it; `None` if the
+    /// list names none that fits (RFC 8725 §3.1).
+    ///
+    /// Of several that fit it is RS256, which every issuer of JWT access tokens can sign by (RFC 9068
+    /// §2.1), else the first on the list. Without a list it is the usual one of the key's type.
+    pub(crate) fn bind(&self, list: Option<&[Algorithm]>) -> Option<&(Algorithm, VerifyingKey)> {
+        let entries = &self.0.entries;
+        let Some(list) = list else {
+            return entries.first();
+        };
+        let usual = list.iter().filter(|listed| **listed == Algorithm::RS256);
+        usual
+            .chain(list)
+            .find_map(|listed| entries.iter().find(|(algorithm, _)| algorithm == listed))
+    }
+
+    /// Says why no algorithm of a list fits.
+    #[cfg(feature = "jwks")]
+    pub(super) fn misfit(&self) -> String {
+        let own: Vec<_> = self.algorithms().map(Algorithm::as_str).collect();
+        format!(
+            "for {}, which no verifier has on its list of `algorithms`",
+            own.join(" or ")
+        )
     }
 
     /// Lasts as long as the key is trusted.
@@ -223,14 +250,6 @@ fn no_secret_from(algorithm: Algorithm, form: &str) -> Result<(), ConfigError> {
         )));
     }
     Ok(())
-}
-
-fn pem_contents(pem: &[u8]) -> Result<Vec<u8>, ConfigError> {
-    let mut contents = Vec::new();
-    Decoder::new_detect_wrap(pem)
-        .and_then(|mut decoder| decoder.decode_to_end(&mut contents).map(drop))
-        .map_err(|error| ConfigError::new(format!("not a sound PEM document: {error}")))?;
-    Ok(contents)
 }
 
 #[cfg(test)]
