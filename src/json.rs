@@ -76,6 +76,12 @@ impl<'de> Deserialize<'de> for Text<'de> {
     }
 }
 
+/// The text of a document without the byte order mark that some editors and servers put before it, which may
+/// be ignored (RFC 8259 §8.1).
+pub(crate) fn without_bom(document: &str) -> &str {
+    document.strip_prefix('\u{feff}').unwrap_or(document)
+}
+
 /// How deep arrays and objects may be nested in each other: as deep as serde_json reads them into values.
 const MAX_DEPTH: usize = 127;
 

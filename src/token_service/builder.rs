@@ -21,6 +21,7 @@ use crate::{
     error::ConfigError,
     reject::ProblemJson,
     revocation::Revocation,
+    verify::jwt::check_name,
 };
 
 /// Builds an [`AuthorizationServer`].
@@ -268,6 +269,7 @@ impl AuthorizationServerBuilder {
 
     fn check(&self) -> Result<(), ConfigError> {
         let settings = &self.settings;
+        check_name("issuer", &settings.issuer)?;
         absolute(&settings.issuer)?;
         if settings.issuer.contains('?') {
             return Err(ConfigError::new("an issuer has no query (RFC 8414 §2)"));
@@ -277,6 +279,8 @@ impl AuthorizationServerBuilder {
                 "access tokens need to say whom they are meant for (RFC 9068 §2.2): set `audience`",
             ));
         }
+        let mut audiences = settings.audiences.iter();
+        audiences.try_for_each(|audience| check_name("audience", audience))?;
         lifetime::check_access_token(Some(settings.access_token_lifetime))?;
         lifetime::check_refresh_token(Some(settings.refresh_token_idle_lifetime))?;
         lifetime::check_refresh_token(Some(settings.refresh_token_lifetime))?;

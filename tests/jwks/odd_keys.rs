@@ -201,7 +201,6 @@ async fn members_that_are_unknown_do_no_harm() {
         json!({ "x5c": ["not looked at"], "x5u": "http://169.254.169.254/" }),
         json!({ "use": "sig" }),
         json!({ "key_ops": ["verify", "sign"] }),
-        json!({ "alg": null }),
         json!({ "alg": "Ed25519" }),
     ] {
         let key = changed(&signer, changes.clone());
@@ -300,4 +299,176 @@ async fn a_list_of_algorithms_narrows_them() {
     claims["iss"] = ISSUER.into();
     let confused = ec.token_with_header(&header, &claims).unwrap();
     assert_eq!(at_once(&verifier, &confused), UNKNOWN);
+}
+
+/// `null` is as good as absent, and so is a byte order mark (Attack 48).
+#[tokio::test(start_paused = true)]
+async fn attack_48_null_members_and_a_byte_order_mark() {
+    let signer = signer("a");
+    let mut key = jwk(&signer);
+    for name in ["alg", "use", "key_ops", "x5c", "x5t", "d", "p", "k"] {
+        key[name] = Value::Null;
+    }
+    let text = format!("\u{feff}{}", json!({ "keys": [key], "more": null }));
+    let source = Source::new(Does::Gives(text));
+    let keys = source
+        .keys()
+        .fresh_for(Duration::from_secs(60))
+        .build()
+        .unwrap();
+    keys.ready().await.unwrap();
+    let health = keys.health();
+    let verifier = verifier(keys);
+    assert_eq!(at_once(&verifier, &token(&signer)), Said::In);
+    let claims = verifier
+        .verify(BearerToken::parse(&token(&signer)).unwrap())
+        .await
+        .unwrap();
+
+    // The same key without them is the same: what rests on it goes on.
+    let object = key.as_object_mut().unwrap();
+    object.retain(|_, value| !value.is_null());
+    source.now(Does::Gives(json!({ "keys": [object] }).to_string()));
+    seconds(61).await;
+    assert_eq!(at_once(&verifier, &token(&signer)), Said::In);
+    assert!(health.status().attempts > 1);
+    assert!(claims.is_current(NumericDate::from_secs(NOW)));
+}
+
+/// Half of all 32-byte strings are no point of Ed25519. A refresh that brings nothing else keeps the
+/// keys that are here (Attack 46).
+#[tokio::test(start_paused = true)]
+async fn attack_46_a_set_of_keys_that_are_no_points_keeps_the_last_good_set() {
+    let signer = signer("a");
+    let source = Source::of(&[&signer]);
+    let keys = source
+        .keys()
+        .fresh_for(Duration::from_secs(60))
+        .build()
+        .unwrap();
+    keys.ready().await.unwrap();
+    let health = keys.health();
+    let verifier = verifier(keys);
+    assert_eq!(at_once(&verifier, &token(&signer)), Said::In);
+    // y = 2 is not on the curve, y = 1 is of low order, y = p + 1 is not reduced.
+    let mut not_reduced = [0xff; 32];
+    (not_reduced[0], not_reduced[31]) = (0xee, 0x7f);
+    let (mut two, mut one) = ([0; 32], [0; 32]);
+    (two[0], one[0]) = (2, 1);
+    let odd: Vec<Value> = [two, one, not_reduced, [0xff; 32]]
+        .iter()
+        .map(|x| {
+            let x = base64_simd::URL_SAFE_NO_PAD.encode_to_string(x);
+            json!({ "kty": "OKP", "crv": "Ed25519", "kid": "a", "alg": "EdDSA", "x": x })
+        })
+        .collect();
+    source.now(Does::Gives(json!({ "keys": odd }).to_string()));
+    seconds(61).await;
+    let status = health.status();
+    assert_eq!(status.last_error.unwrap().reason(), "no_usable_key");
+    assert_eq!(status.keys, 1);
+    assert_eq!(at_once(&verifier, &token(&signer)), Said::In);
+    // Beside a good key they are skipped, and named.
+    let keys: Vec<Value> = odd.into_iter().chain([jwk(&signer)]).collect();
+    source.now(Does::Gives(json!({ "keys": keys }).to_string()));
+    seconds(120).await;
+    let status = health.status();
+    assert_eq!((status.keys, status.skipped.len()), (1, 4));
+    for skipped in &status.skipped {
+        assert!(skipped.reason().contains("Ed25519"), "{skipped}");
+    }
+    assert_eq!(at_once(&verifier, &token(&signer)), Said::In);
+}
+
+/// RFC 8725 §3.1: a key is bound to one algorithm, and one that fits none of the list is skipped and
+/// named.
+#[tokio::test]
+async fn a_key_that_fits_no_algorithm_on_the_list_is_named_in_the_status() {
+    let ed = signer("ed");
+    let ec = Issuer::new(ISSUER, Algorithm::ES256)
+        .unwrap()
+        .with_key_id("ec");
+    let without_alg = changed(&ec, json!({ "kid": "other", "alg": null }));
+    let set = json!({ "keys": [jwk(&ed), rsa(2048), jwk(&ec), rsa(1024), without_alg] });
+    let keys = Source::new(Does::Gives(set.to_string()))
+        .keys()
+        .build()
+        .unwrap();
+    keys.ready().await.unwrap();
+    let health = keys.health();
+    let skipped = || -> Vec<(usize, String)> {
+        let status = health.status();
+        assert_eq!(status.keys + status.skipped.len(), 5);
+        let skipped = status.skipped.iter();
+        skipped.map(|key| (key.index(), key.to_string())).collect()
+    };
+    let places = || {
+        skipped()
+            .into_iter()
+            .map(|(place, _)| place)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(places(), [3]);
+    let verifier = |list: &[Algorithm]| {
+        let builder = builder().issuer(ISSUER).audience(AUDIENCE);
+        let builder = builder.remote_keys(keys.clone());
+        builder.algorithms(list.iter().copied()).build().unwrap()
+    };
+    let only_ed = verifier(&[Algorithm::EdDSA, Algorithm::RS512]);
+    assert_eq!(places(), [1, 2, 3, 4]);
+    let said = skipped();
+    assert_eq!(
+        said[0].1,
+        "key 1 (\"odd\"): for RS256, which no verifier has on its list of `algorithms`"
+    );
+    assert!(said[1].1.contains("for ES256"), "{said:?}");
+    assert_eq!(at_once(&only_ed, &token(&ed)), Said::In);
+    // What another verifier uses is not skipped, for as long as there is that verifier.
+    let only_ec = verifier(&[Algorithm::ES256]);
+    assert_eq!(places(), [1, 3]);
+    drop(only_ec);
+    assert_eq!(places(), [1, 2, 3, 4]);
+    let all = builder()
+        .issuer(ISSUER)
+        .audience(AUDIENCE)
+        .remote_keys(keys.clone());
+    let all = all.build().unwrap();
+    assert_eq!(places(), [3]);
+    drop((all, only_ed));
+    assert_eq!(places(), [3]);
+}
+
+/// One key of RSA without `alg`, and a token by each of its algorithms.
+#[tokio::test]
+async fn a_remote_key_without_alg_is_bound_to_one_algorithm() {
+    use Algorithm::{ES256, PS256, PS512, RS256};
+    let pem = include_str!("../support/keys/rsa.pem");
+    let base64: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+    let der = base64_simd::STANDARD.decode_to_vec(base64).unwrap();
+    let signers = [RS256, PS256, PS512].map(|algorithm| {
+        let signer = Issuer::from_pkcs8_der(ISSUER, algorithm, &der).unwrap();
+        signer.with_key_id("rsa")
+    });
+    let key = changed(&signers[0], json!({ "alg": null }));
+    let set = json!({ "keys": [key] }).to_string();
+    let keys = Source::new(Does::Gives(set)).keys().build().unwrap();
+    keys.ready().await.unwrap();
+    for (list, bound) in [
+        (None, RS256),
+        (Some(vec![RS256, PS256]), RS256),
+        (Some(vec![PS256, RS256]), RS256),
+        (Some(vec![ES256, PS512, PS256]), PS512),
+    ] {
+        let mut builder = builder().issuer(ISSUER).audience(AUDIENCE);
+        builder = builder.remote_keys(keys.clone());
+        if let Some(list) = &list {
+            builder = builder.algorithms(list.iter().copied());
+        }
+        let verifier = builder.build().unwrap();
+        for signer in &signers {
+            let said = ask(&verifier, &token(signer)).await;
+            let passes = signer.algorithm() == bound;
+            assert_eq!(said == Said::In, passes, "{list:?} {said:?}");
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use tower_bearer::{
-    Algorithm, JwtVerifier, JwtVerifierBuilder, Key, KeySet, reason, testing::Issuer,
+    Algorithm, JwtVerifier, JwtVerifierBuilder, Key, KeySet, TrustedIssuer, reason, testing::Issuer,
 };
 
 use crate::{AUDIENCE, Guard, ISSUER, builder, clock, good_claims, issuer};
@@ -110,29 +110,153 @@ fn what_is_missing_or_contradicts_itself_is_said_when_it_is_built() {
     }
 }
 
-/// RFC 7517 §4.4: a JWK with `alg` is used with it alone; without, as far as the list goes.
+/// RFC 7517 §4.4, RFC 8725 §3.1: a JWK is used with one algorithm, also if it names none and several
+/// are listed.
 #[test]
-fn a_jwk_without_alg_needs_a_list() {
-    let rsa = issuer(Algorithm::PS256);
-    let mut key = jwk(rsa);
+fn a_jwk_without_alg_is_bound_to_one_algorithm() {
+    use Algorithm::{ES256, PS256, PS512, RS256, RS512};
+    // One key, by whatever algorithm a token is signed.
+    let signers = [RS256, RS512, PS256, PS512].map(|algorithm| {
+        let pem = include_str!("../support/keys/rsa.pem");
+        let base64: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+        let der = base64_simd::STANDARD.decode_to_vec(base64).unwrap();
+        let signer = Issuer::from_pkcs8_der(ISSUER, algorithm, der).unwrap();
+        signer.with_key_id("rsa")
+    });
+    let mut key = jwk(&signers[0]);
     key.as_object_mut().unwrap().remove("alg");
-    let key = key.to_string();
-    let message = empty_builder()
-        .key(Key::from_jwk(&key).unwrap())
-        .build()
-        .unwrap_err();
-    assert!(message.to_string().contains("`algorithms`"), "{message}");
+    let build = |key: &Value, list: Option<&[Algorithm]>, as_set: bool| {
+        let mut verifier = match as_set {
+            true => empty_builder().key_set(set_of(std::slice::from_ref(key))),
+            false => empty_builder().key(Key::from_jwk(&key.to_string()).unwrap()),
+        };
+        if let Some(list) = list {
+            verifier = verifier.algorithms(list.iter().copied());
+        }
+        verifier.build()
+    };
+    for (alg, list, bound) in [
+        (Value::Null, None, RS256),
+        (Value::Null, Some(&[RS256, PS256][..]), RS256),
+        (Value::Null, Some(&[PS256, RS256]), RS256),
+        (Value::Null, Some(&[ES256, PS512, RS512]), PS512),
+        (Value::Null, Some(&[RS512, PS512]), RS512),
+        (json!("PS256"), None, PS256),
+        (json!("PS256"), Some(&[RS256, PS256]), PS256),
+    ] {
+        key["alg"] = alg;
+        for as_set in [false, true] {
+            let guard = Guard::new(build(&key, list, as_set).unwrap());
+            for signer in &signers {
+                let named = signer.token(&good_claims()).unwrap();
+                let header = json!({ "alg": signer.algorithm().as_str() });
+                let unnamed = signer.token_with_header(&header, &good_claims()).unwrap();
+                // Twice, because headers that were seen are known.
+                for token in [&named, &unnamed, &named, &unnamed] {
+                    match signer.algorithm() {
+                        algorithm if algorithm == bound => guard.passes(token),
+                        _ => guard.refuses(token, reason::ALGORITHM_NOT_ALLOWED),
+                    }
+                }
+            }
+        }
+    }
+    for (alg, list) in [
+        (Value::Null, &[ES256][..]),
+        (json!("PS256"), &[RS256, RS512]),
+        (json!("PS256"), &[]),
+    ] {
+        key["alg"] = alg;
+        for as_set in [false, true] {
+            let message = build(&key, Some(list), as_set).unwrap_err().to_string();
+            assert!(message.contains("`algorithms`"), "{message}");
+        }
+    }
+}
 
-    let token = rsa.token(&good_claims()).unwrap();
-    let list = [Algorithm::PS256, Algorithm::RS256, Algorithm::ES256];
-    let verifier = empty_builder()
-        .key(Key::from_jwk(&key).unwrap())
-        .algorithms(list);
-    Guard::new(verifier.build().unwrap()).passes(&token);
-    let verifier = empty_builder()
-        .key(Key::from_jwk(&key).unwrap())
-        .algorithms([Algorithm::RS256]);
-    Guard::new(verifier.build().unwrap()).refuses(&token, reason::ALGORITHM_NOT_ALLOWED);
+/// Attack 48: `iss` and `aud` are compared to the letter, so that no token has such a name.
+#[test]
+fn attack_48_names_that_no_token_has_are_refused_when_it_is_built() {
+    let key = || issuer(Algorithm::ES256).key().unwrap();
+    let verifier = empty_builder().key(key()).build().unwrap();
+    for name in [
+        "https://a.example\n",
+        "https://a.example\r\n",
+        "\u{feff}https://a.example",
+        " https://a.example",
+        "https://a.example ",
+        "\"https://a.example\"",
+        "'https://a.example'",
+        "https://a.example\0",
+        "",
+        " ",
+    ] {
+        let bare = || JwtVerifier::<()>::builder().key(key());
+        let trusted =
+            |issuer: &str, audience: &str| TrustedIssuer::new(issuer).audience(audience).key(key());
+        for (what, error) in [
+            (
+                "issuer",
+                bare().issuer(name).audience("a").build().unwrap_err(),
+            ),
+            (
+                "issuer",
+                bare()
+                    .issuer("i")
+                    .issuer(name)
+                    .audience("a")
+                    .build()
+                    .unwrap_err(),
+            ),
+            (
+                "audience",
+                bare().issuer("i").audience(name).build().unwrap_err(),
+            ),
+            (
+                "audience",
+                bare()
+                    .issuer("i")
+                    .audience("a")
+                    .audience(name)
+                    .build()
+                    .unwrap_err(),
+            ),
+            (
+                "issuer",
+                JwtVerifier::<()>::builder()
+                    .trust(trusted(name, "a"))
+                    .build()
+                    .unwrap_err(),
+            ),
+            (
+                "audience",
+                JwtVerifier::<()>::builder()
+                    .trust(trusted("i", name))
+                    .build()
+                    .unwrap_err(),
+            ),
+            ("issuer", verifier.trust(trusted(name, "a")).unwrap_err()),
+            (
+                "issuer",
+                verifier
+                    .trust(trusted("i", "a").also_named(name))
+                    .unwrap_err(),
+            ),
+            ("audience", verifier.trust(trusted("i", name)).unwrap_err()),
+        ] {
+            let message = error.to_string();
+            assert!(
+                message.starts_with(&format!("the {what} ")),
+                "{name:?}: {message}"
+            );
+            assert!(
+                !message.contains(['\n', '\r', '\0', '\u{feff}']),
+                "{message:?}"
+            );
+        }
+    }
+    // What was refused has changed nothing.
+    Guard::new(verifier).passes(&issuer(Algorithm::ES256).token(&good_claims()).unwrap());
 }
 
 /// RFC 7517 §5: one odd key does not lose the set.

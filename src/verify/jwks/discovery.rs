@@ -60,7 +60,7 @@ impl Discovery {
             )
         };
         let text = std::str::from_utf8(&answer.body).map_err(|_| unreadable("is not UTF-8"))?;
-        let members = json::object(text)
+        let members = json::object(json::without_bom(text))
             .ok_or_else(|| unreadable("is no JSON object with unique members"))?;
         let member = |name: &str| -> Option<String> {
             let (_, value) = members.iter().find(|(member, _)| member == name)?;

@@ -186,6 +186,11 @@ impl RemoteKeySet {
         KeySetHealth::new(&self.0)
     }
 
+    /// Says that a verifier uses the keys with these algorithms, for as long as the list lives.
+    pub(crate) fn used_with(&self, list: &Arc<Option<Vec<crate::Algorithm>>>) {
+        self.0.shared().used_with(list);
+    }
+
     /// Changes whenever the keys may have.
     pub(crate) fn generation(&self) -> u64 {
         self.0.generation()

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -21,8 +21,9 @@ use super::{
     status::{KeySetError, KeySetStatus},
 };
 use crate::{
+    algorithm::Algorithm,
     error::{AuthError, reason},
-    verify::jwt::{Key, PublishedKeys},
+    verify::jwt::{Key, PublishedKeys, SkippedKey},
 };
 
 /// Keys as they were fetched.
@@ -68,6 +69,8 @@ pub(super) struct Shared {
     /// The number in `keys`, or for a moment one less: read for each token, and cheaper to read.
     generation: AtomicU64,
     progress: Mutex<Progress>,
+    /// The lists of algorithms of the verifiers that use the keys.
+    uses: Mutex<Vec<Weak<Option<Vec<Algorithm>>>>>,
     /// [`Progress::ended`], told to those who wait.
     ended: watch::Sender<u64>,
     wake: Notify,
@@ -143,6 +146,7 @@ impl Shared {
             keys: ArcSwap::default(),
             generation: AtomicU64::new(0),
             progress: Mutex::default(),
+            uses: Mutex::default(),
             ended: watch::Sender::new(0),
             wake: Notify::new(),
         }
@@ -208,6 +212,23 @@ impl Shared {
         self.ended.send_modify(|told| *told = (*told).max(ended));
     }
 
+    /// Says that a verifier uses the keys with these algorithms, for as long as the list lives.
+    pub(super) fn used_with(&self, list: &Arc<Option<Vec<Algorithm>>>) {
+        let mut uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
+        uses.retain(|list| list.strong_count() > 0);
+        uses.push(Arc::downgrade(list));
+    }
+
+    /// The lists of algorithms of all verifiers that use the keys; none if one of them has no list.
+    fn lists(&self) -> Vec<Vec<Algorithm>> {
+        let uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
+        let lists = uses.iter().filter_map(Weak::upgrade);
+        lists
+            .map(|list| (*list).clone())
+            .collect::<Option<_>>()
+            .unwrap_or_default()
+    }
+
     pub(super) fn status(&self) -> KeySetStatus {
         let progress = self.lock();
         let now = Instant::now();
@@ -219,10 +240,13 @@ impl Shared {
         };
         if let Some(snapshot) = self.usable() {
             let age = now.saturating_duration_since(snapshot.fetched);
-            status.keys = snapshot.published.keys().len();
+            let unused = snapshot.published.unused(&self.lists());
+            status.keys = snapshot.published.keys().len().saturating_sub(unused.len());
             status.age = Some(age);
             status.stale = age >= snapshot.fresh;
             status.skipped = snapshot.published.skipped().to_vec();
+            status.skipped.extend(unused);
+            status.skipped.sort_by_key(SkippedKey::index);
         }
         status
     }

@@ -109,13 +109,15 @@ impl fmt::Debug for KeySetHealth {
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct KeySetStatus {
-    /// How many keys there are that can be used.
+    /// How many keys there are that can be used, with the algorithms of the verifiers that use this
+    /// set.
     pub keys: usize,
     /// How long ago the keys were fetched, or found to be unchanged.
     pub age: Option<Duration>,
     /// Whether they are older than they should be, because fetching them fails.
     pub stale: bool,
-    /// The keys that the issuer publishes and that cannot be used, and why.
+    /// The keys that the issuer publishes and that cannot be used, and why. One that fits no
+    /// algorithm on the lists of all verifiers that use this set is among them.
     pub skipped: Vec<SkippedKey>,
     /// Why the last attempt failed, if it did.
     pub last_error: Option<KeySetError>,

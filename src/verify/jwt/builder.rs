@@ -62,8 +62,8 @@ impl<C> JwtVerifierBuilder<C> {
         self
     }
 
-    /// Adds the keys of a set. Those that fit no algorithm on the list of
-    /// [`algorithms`](Self::algorithms) are left out.
+    /// Adds the keys of a set, except those that fit no algorithm on the list of
+    /// [`algorithms`](Self::algorithms).
     pub fn key_set(mut self, keys: KeySet) -> Self {
         self.issuer = self.issuer.key_set(keys);
         self
@@ -71,8 +71,8 @@ impl<C> JwtVerifierBuilder<C> {
 
     /// Takes the keys from the network, in place of keys that are given.
     ///
-    /// Without a list of [`algorithms`](Self::algorithms), each key is used with the one that it names;
-    /// one of RSA that names none with RS256, and others with the only one of their curve.
+    /// Keys that fit no algorithm on the list of [`algorithms`](Self::algorithms) are not used. The
+    /// status of the key set names them, unless another verifier uses them.
     #[cfg(feature = "jwks")]
     pub fn remote_keys(mut self, keys: RemoteKeySet) -> Self {
         self.issuer = self.issuer.remote_keys(keys);
@@ -107,10 +107,37 @@ impl<C> JwtVerifierBuilder<C> {
         self
     }
 
-    /// Narrows the algorithms to these (RFC 8725 §3.1). The default is what the keys name: each is
-    /// used with its own algorithm alone.
+    /// Narrows the algorithms to these (RFC 8725 §3.1). By default there is no list, and any algorithm that
+    /// a key is for is allowed.
     ///
-    /// It must be given where a JWK of type RSA or oct names no `alg`.
+    /// Each key is bound to exactly one algorithm, also where several on the list would fit:
+    /// * a key that names its algorithm (a JWK by `alg`), to that one;
+    /// * an RSA key that names none, to RS256 if RS256 is listed or there is no list, else to the
+    ///   first that is listed;
+    /// * a secret that names none, to the first on the list that it is long enough for, without a list to
+    ///   HS256.
+    ///
+    /// ```
+    /// use tower_bearer::{Algorithm, JwtVerifier, Key};
+    ///
+    /// # let n = "n4EPtAOCc9AlkeQHPzHStgAbgs7bTZLwUBZdR8_KuKPEHLd4rHVTeT-O-XV2jRojdNhxJWTDvNd7nqQ0VEiZ\
+    /// #     QHz_AJmSCpMaJMRBSFKrKb2wqVwGU_NsYOYL-QtiWN2lbzcEe6XC0dApr5ydQLrHqkHHig3RBordaZ6Aj-oBHqFEHYpPe7Tpe\
+    /// #     -OfVfHd1E6cS6M1FZcD1NNLYD5lFHpPI9bTwJlsde3uhGqC0ZCuEHg8lhzwOHrtIQbS0FVbb9k3-tVTU4fg_3L_vniUFAKw\
+    /// #     uCLqKnS2BYwdq_mzSnbLY7h_qixoR7jig3__kRhuaxwUkRz5iaiQkqgc5gHdrNP5zw";
+    /// // A JWK of type RSA without `alg`.
+    /// let key = Key::from_jwk(&format!(r#"{{"kty":"RSA","n":"{n}","e":"AQAB"}}"#))?;
+    /// let build = |list: &[Algorithm]| {
+    ///     JwtVerifier::<()>::builder()
+    ///         .issuer("https://login.example.com")
+    ///         .audience("https://api.example.com")
+    ///         .key(key.clone())
+    ///         .algorithms(list.iter().copied())
+    ///         .build()
+    /// };
+    /// assert!(build(&[Algorithm::PS256]).is_ok());
+    /// assert!(build(&[Algorithm::ES256]).is_err());
+    /// # Ok::<(), tower_bearer::ConfigError>(())
+    /// ```
     pub fn algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
         self.issuer = self.issuer.algorithms(algorithms);
         self
@@ -191,9 +218,10 @@ impl<C> JwtVerifierBuilder<C> {
     /// The verifier.
     ///
     /// # Errors
-    /// If there is no key, issuer or audience, a key that no algorithm of the list fits, a key that
-    /// does not say its algorithm while there is no list, two issuers of one name, or a leeway over 300
-    /// seconds.
+    /// Returns a [`ConfigError`] if there is no key, issuer or audience, if a key fits no algorithm on
+    /// the list, if an issuer or audience is one that no token can name (empty, or with a line break, a
+    /// control character, a byte order mark, or quotes or white space around it), if two issuers have
+    /// one name, or if the leeway is over 300 seconds.
     pub fn build(self) -> Result<JwtVerifier<C>, ConfigError> {
         if self.times.leeway > MAX_LEEWAY && !self.any_leeway {
             return Err(ConfigError::new(

@@ -8,6 +8,7 @@ use super::super::jwks::RemoteKeySet;
 use super::{
     Key, KeySet,
     keys::{Keys, Table},
+    names::check_name,
     rules::Issuer,
 };
 use crate::{algorithm::Algorithm, claims::Epoch, error::ConfigError};
@@ -103,7 +104,7 @@ impl TrustedIssuer {
         self
     }
 
-    /// Adds the keys of a set. Those that fit no algorithm on the list are left out.
+    /// Adds the keys of a set, except those that fit no algorithm on the list.
     pub fn key_set(mut self, keys: KeySet) -> Self {
         self.keys_of_sets.extend(keys.keys().iter().cloned());
         self
@@ -193,7 +194,6 @@ impl TrustedIssuer {
             keys,
             audiences: self.audiences,
             audience_rejected: self.audience_rejected,
-            algorithms: self.algorithms,
             token_types,
             expiry_optional: self.expiry_optional,
             access_token_profile: self.access_token_profile,
@@ -222,31 +222,20 @@ impl TrustedIssuer {
                     "no algorithm is on the list of `algorithms`: name one, or leave the list out",
                 ));
             }
-            return Ok(Keys::Remote(super::keys::RemoteKeys::new(set.clone())));
+            let keys = super::keys::RemoteKeys::new(set.clone(), self.algorithms.clone());
+            return Ok(Keys::Remote(keys));
         }
-        let allowed = |_: &Key, algorithm| {
-            let list = self.algorithms.as_ref();
-            list.is_none_or(|list| list.contains(&algorithm))
-        };
-        for key in self.keys.iter().chain(&self.keys_of_sets) {
-            if self.algorithms.is_none() && key.entries().len() > 1 {
-                return Err(ConfigError::new(format!(
-                    "{} does not say what algorithm it is for: name it by `algorithms`",
-                    name_of(key)
-                )));
-            }
-        }
-        if let Some(key) = self
-            .keys
-            .iter()
-            .find(|key| !key.algorithms().any(|algorithm| allowed(key, algorithm)))
-        {
+        let list = self.algorithms.as_deref();
+        if let Some(key) = self.keys.iter().find(|key| key.bind(list).is_none()) {
+            let own: Vec<_> = key.algorithms().map(Algorithm::as_str).collect();
             return Err(ConfigError::new(format!(
-                "{} is for no algorithm on the list: add its own by `algorithms`, or leave the key out",
-                name_of(key)
+                "{} is for {}, which is not on the list of `algorithms`: add it there, or leave the key \
+                 out",
+                name_of(key),
+                own.join(" or ")
             )));
         }
-        let table = Table::of(self.keys.iter().chain(&self.keys_of_sets), allowed);
+        let table = Table::of(self.keys.iter().chain(&self.keys_of_sets), list);
         if table.candidates.is_empty() {
             return Err(ConfigError::new(
                 "there is no key to verify tokens with: add one by `key` or `key_set`, of an algorithm \
@@ -268,6 +257,7 @@ fn check_names(what: &str, names: &[String], any: bool) -> Result<(), ConfigErro
     if names.iter().any(String::is_empty) {
         return Err(ConfigError::new(format!("the {what} is empty: name it")));
     }
+    names.iter().try_for_each(|name| check_name(what, name))?;
     match (names.is_empty(), any) {
         (true, false) => Err(ConfigError::new(format!(
             "no {what} is configured: name it by `{what}`, or write `any_{what}` if the keys alone \

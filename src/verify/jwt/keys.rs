@@ -13,7 +13,7 @@ pub(super) enum Keys {
     Remote(RemoteKeys),
 }
 
-/// The keys of an issuer, each with what it is used for, and the headers of tokens that they confirmed.
+/// The keys of an issuer, each bound to its algorithm, and the headers of tokens that they confirmed.
 #[derive(Default)]
 pub(super) struct Table {
     pub(super) candidates: Vec<Candidate>,
@@ -28,7 +28,7 @@ pub(super) struct Table {
     key_ids: Vec<Box<str>>,
 }
 
-/// A key and one algorithm that it is used with.
+/// A key, and the one algorithm that it is bound to.
 pub(super) struct Candidate {
     pub(super) key_id: Option<Box<str>>,
     pub(super) algorithm: Algorithm,
@@ -37,25 +37,24 @@ pub(super) struct Candidate {
 }
 
 impl Table {
-    /// Each key with each algorithm that `allowed` says it may be used with.
+    /// Binds each key to its algorithm, and leaves out those that fit none on the list.
     pub(super) fn of<'k>(
         keys: impl IntoIterator<Item = &'k Key>,
-        allowed: impl Fn(&Key, Algorithm) -> bool,
+        algorithms: Option<&[Algorithm]>,
     ) -> Self {
-        let mut table = Self::default();
-        for key in keys {
-            let entries = key.entries().iter();
-            let entries = entries.filter(|(algorithm, _)| allowed(key, *algorithm));
-            table
-                .candidates
-                .extend(entries.map(|(algorithm, verifying_key)| Candidate {
-                    key_id: key.key_id().map(Into::into),
-                    algorithm: *algorithm,
-                    key: verifying_key.clone(),
-                    epoch: key.epoch().clone(),
-                }));
+        let bind = |key: &'k Key| {
+            let (algorithm, verifying_key) = key.bind(algorithms)?;
+            Some(Candidate {
+                key_id: key.key_id().map(Into::into),
+                algorithm: *algorithm,
+                key: verifying_key.clone(),
+                epoch: key.epoch().clone(),
+            })
+        };
+        Self {
+            candidates: keys.into_iter().filter_map(bind).collect(),
+            ..Self::default()
         }
-        table
     }
 
     /// Whether there are keys, and not too old.
@@ -114,13 +113,11 @@ impl std::ops::Deref for Loaded<'_> {
 
 impl Keys {
     /// The keys as they are now. Waits for nobody.
-    pub(super) fn load(&self, algorithms: Option<&[Algorithm]>) -> Loaded<'_> {
-        #[cfg(not(feature = "jwks"))]
-        let _ = algorithms;
+    pub(super) fn load(&self) -> Loaded<'_> {
         match self {
             Self::Fixed(table) => Loaded::Fixed(table),
             #[cfg(feature = "jwks")]
-            Self::Remote(keys) => keys.load(algorithms),
+            Self::Remote(keys) => keys.load(),
         }
     }
 }
@@ -129,23 +126,28 @@ impl Keys {
 #[cfg(feature = "jwks")]
 pub(super) struct RemoteKeys {
     pub(super) set: RemoteKeySet,
+    /// What the keys are bound to. The set knows it too, for as long as this lives.
+    pub(super) algorithms: Arc<Option<Vec<Algorithm>>>,
     table: ArcSwap<Table>,
 }
 
 #[cfg(feature = "jwks")]
 impl RemoteKeys {
-    pub(super) fn new(set: RemoteKeySet) -> Self {
+    pub(super) fn new(set: RemoteKeySet, algorithms: Option<Vec<Algorithm>>) -> Self {
+        let algorithms = Arc::new(algorithms);
+        set.used_with(&algorithms);
         Self {
             set,
+            algorithms,
             table: ArcSwap::default(),
         }
     }
 
-    fn load(&self, algorithms: Option<&[Algorithm]>) -> Loaded<'_> {
+    fn load(&self) -> Loaded<'_> {
         let mut table = self.table.load();
         if table.generation < self.set.generation() {
             // Whoever comes first after a refresh makes it; two that do make the same.
-            self.keep(Arc::new(self.make(algorithms)));
+            self.keep(Arc::new(self.make()));
             table = self.table.load();
         }
         match table.usable_until {
@@ -169,7 +171,7 @@ impl RemoteKeys {
         });
     }
 
-    fn make(&self, algorithms: Option<&[Algorithm]>) -> Table {
+    fn make(&self) -> Table {
         let current = self.set.current();
         let generation = current.number;
         let Some(snapshot) = &current.keys else {
@@ -178,16 +180,11 @@ impl RemoteKeys {
                 ..Table::default()
             };
         };
-        let allowed = |key: &Key, algorithm| match algorithms {
-            Some(list) => list.contains(&algorithm),
-            // A key of RSA that does not say: by the algorithm that every issuer can (RFC 9068 §2.1).
-            None => key.entries().len() == 1 || algorithm == Algorithm::RS256,
-        };
         Table {
             generation,
             usable_until: Some(snapshot.usable_until()),
             key_ids: snapshot.key_ids().map(Into::into).collect(),
-            ..Table::of(snapshot.keys(), allowed)
+            ..Table::of(snapshot.keys(), self.algorithms.as_deref())
         }
     }
 }

@@ -28,6 +28,7 @@ mod issuers;
 mod jwks;
 mod key;
 mod keys;
+mod names;
 mod rules;
 
 pub use builder::JwtVerifierBuilder;
@@ -35,6 +36,8 @@ pub use issuer::TrustedIssuer;
 #[cfg(feature = "jwks")]
 pub(crate) use key::PublishedKeys;
 pub use key::{Key, KeySet, SkippedKey};
+#[cfg(feature = "token-service")]
+pub(crate) use names::check_name;
 
 use claims::Payload;
 use compact::{Buffer, Compact, Header};

@@ -26,7 +26,6 @@ pub(super) struct Issuer {
     pub(super) audiences: Vec<String>,
     /// Whether a token that names an audience, whichever, is not for us.
     pub(super) audience_rejected: bool,
-    pub(super) algorithms: Option<Vec<Algorithm>>,
     // Empty: none, `JWT` or `at+jwt`.
     pub(super) token_types: Vec<String>,
     pub(super) expiry_optional: bool,
@@ -37,7 +36,7 @@ pub(super) struct Issuer {
 
 impl Issuer {
     pub(super) fn keys(&self) -> Loaded<'_> {
-        self.keys.load(self.algorithms.as_deref())
+        self.keys.load()
     }
 
     /// Where its keys come from, if that is the network.
@@ -76,7 +75,7 @@ impl Issuer {
             Keys::Fixed(_) => keys.candidates.iter().any(|key| key.algorithm == algorithm),
             // One of these may come yet.
             #[cfg(feature = "jwks")]
-            Keys::Remote(_) => match &self.algorithms {
+            Keys::Remote(keys) => match &*keys.algorithms {
                 Some(list) => list.contains(&algorithm),
                 None => !algorithm.is_symmetric(),
             },

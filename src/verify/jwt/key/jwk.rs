@@ -44,11 +44,22 @@ pub(super) struct Jwk<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 type Entries = Vec<(Algorithm, VerifyingKey)>;
 
 impl<'a> Jwk<'a> {
+    /// Reads the members. Those that are `null` count as absent: many libraries write all members
+    /// that they know.
     pub(super) fn read(json: &'a str) -> Result<Self, Unusable> {
-        json::object(json).map(Self).ok_or_else(|| Unusable {
+        let unusable = |reason: &'static str| Unusable {
             key_id: None,
-            reason: "not a JSON object, or one with a member twice".into(),
-        })
+            reason: reason.into(),
+        };
+        let json = json::without_bom(json);
+        if !json::is_shallow(json) {
+            return Err(unusable("nested too deeply"));
+        }
+        let members = json::object(json);
+        let mut members =
+            members.ok_or_else(|| unusable("not a JSON object, or one with a member twice"))?;
+        members.retain(|(_, value)| value.get() != "null");
+        Ok(Self(members))
     }
 
     pub(super) fn into_key(self) -> Result<Key, Unusable> {

@@ -2,12 +2,18 @@
 
 use std::{borrow::Cow, fmt};
 
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, MapAccess, Visitor},
+};
 use serde_json::value::RawValue;
 
 use super::{
     Key,
     jwk::{self, Reason, shown},
 };
+#[cfg(feature = "jwks")]
+use crate::algorithm::Algorithm;
 use crate::{error::ConfigError, json};
 
 /// The keys of an issuer.
@@ -96,11 +102,14 @@ impl KeySet {
 }
 
 /// The keys of a JWK Set, unread.
+///
+/// Only `keys` and `kty` have a meaning here. Whatever else the set has, however often, does not make its
+/// keys unusable.
 fn members(json: &str, most: usize) -> Result<Vec<&RawValue>, Cow<'static, str>> {
-    let members =
-        json::object(json).ok_or("not a JWK Set: no JSON object, or one with a member twice")?;
-    let Some((_, keys)) = members.iter().find(|(name, _)| name == "keys") else {
-        return Err(if members.iter().any(|(name, _)| name == "kty") {
+    let set: Set<'_> = serde_json::from_str(json::without_bom(json))
+        .map_err(|_| "not a JWK Set: no JSON object, or one with the member `keys` twice")?;
+    let Some(keys) = set.keys else {
+        return Err(if set.has_kty {
             "a single JWK, not a JWK Set; use Key::from_jwk".into()
         } else {
             "not a JWK Set: it has no member `keys`".into()
@@ -115,12 +124,84 @@ fn members(json: &str, most: usize) -> Result<Vec<&RawValue>, Cow<'static, str>>
     Ok(keys)
 }
 
+/// The members of a JWK Set that matter.
+#[derive(Default)]
+struct Set<'a> {
+    keys: Option<&'a RawValue>,
+    has_kty: bool,
+}
+
+impl<'de> Deserialize<'de> for Set<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+
+        impl<'de> Visitor<'de> for Members {
+            type Value = Set<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JWK Set")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Set<'de>, A::Error> {
+                let mut set = Set::default();
+                while let Some(Name(name)) = map.next_key()? {
+                    let value: &'de RawValue = map.next_value()?;
+                    match &*name {
+                        b"keys" if set.keys.is_some() => {
+                            return Err(A::Error::duplicate_field("keys"));
+                        }
+                        b"keys" => set.keys = Some(value),
+                        b"kty" => set.has_kty = true,
+                        _ => {}
+                    }
+                }
+                Ok(set)
+            }
+        }
+
+        deserializer.deserialize_map(Members)
+    }
+}
+
+/// The name of a member. It is read as bytes, because a name that is no text (a lone surrogate in an
+/// escape) is not to make the set unusable.
+struct Name(Vec<u8>);
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Bytes;
+
+        impl Visitor<'_> for Bytes {
+            type Value = Name;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a name")
+            }
+
+            fn visit_bytes<E: Error>(self, name: &[u8]) -> Result<Name, E> {
+                Ok(Name(name.to_vec()))
+            }
+        }
+
+        deserializer.deserialize_bytes(Bytes)
+    }
+}
+
 /// The keys that an issuer publishes, as they were read last.
 #[cfg(feature = "jwks")]
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PublishedKeys {
-    keys: Vec<(Box<str>, Key)>,
+    keys: Vec<PublishedKey>,
     skipped: Vec<SkippedKey>,
+}
+
+#[cfg(feature = "jwks")]
+#[derive(Clone, Debug)]
+struct PublishedKey {
+    /// Where it stands in `keys` of the set.
+    index: usize,
+    identity: Box<str>,
+    key: Key,
 }
 
 #[cfg(feature = "jwks")]
@@ -134,7 +215,11 @@ impl PublishedKeys {
         for (index, json) in members(json, Self::MOST)?.into_iter().enumerate() {
             let jwk = jwk::Jwk::read(json.get()).map(|jwk| (jwk.identity(), jwk));
             match jwk.and_then(|(identity, jwk)| Ok((former.key(&identity, jwk)?, identity))) {
-                Ok((key, identity)) => set.keys.push((identity, key)),
+                Ok((key, identity)) => set.keys.push(PublishedKey {
+                    index,
+                    identity,
+                    key,
+                }),
                 Err(unusable) => set.skipped.push(SkippedKey::new(index, unusable)),
             }
         }
@@ -144,12 +229,27 @@ impl PublishedKeys {
     fn key(&self, identity: &str, jwk: jwk::Jwk<'_>) -> Result<Key, jwk::Unusable> {
         // Also one that was here may no longer be for signatures.
         let key = jwk.into_public_key()?;
-        let same = self.keys.iter().find(|(known, _)| **known == *identity);
-        Ok(same.map_or(key, |(_, known)| known.clone()))
+        let same = self.keys.iter().find(|known| *known.identity == *identity);
+        Ok(same.map_or(key, |known| known.key.clone()))
     }
 
     pub(crate) fn keys(&self) -> impl ExactSizeIterator<Item = &Key> {
-        self.keys.iter().map(|(_, key)| key)
+        self.keys.iter().map(|published| &published.key)
+    }
+
+    /// The keys that none of these lists of algorithms has a use for, and why. Without any list there is
+    /// none.
+    pub(crate) fn unused(&self, lists: &[Vec<Algorithm>]) -> Vec<SkippedKey> {
+        let unused = |key: &Key| lists.iter().all(|list| key.bind(Some(list)).is_none());
+        let unused = self.keys.iter().filter(|published| unused(&published.key));
+        unused
+            .filter(|_| !lists.is_empty())
+            .map(|published| SkippedKey {
+                index: published.index,
+                key_id: published.key.key_id().map(str::to_owned),
+                reason: published.key.misfit().into(),
+            })
+            .collect()
     }
 
     pub(crate) fn skipped(&self) -> &[SkippedKey] {
@@ -158,11 +258,11 @@ impl PublishedKeys {
 
     /// Ends what rests on the keys that are not in the later set; gives how many these are.
     pub(crate) fn withdraw_unless_in(&self, later: &Self) -> usize {
-        let withdrawn = self.keys.iter().filter(|(identity, _)| {
-            let stays = |(other, _): &(Box<str>, Key)| other == identity;
+        let withdrawn = self.keys.iter().filter(|former| {
+            let stays = |other: &PublishedKey| other.identity == former.identity;
             !later.keys.iter().any(stays)
         });
-        withdrawn.inspect(|(_, key)| key.epoch().end()).count()
+        withdrawn.inspect(|former| former.key.epoch().end()).count()
     }
 }
 

@@ -90,6 +90,18 @@ fn a_jwk_has_its_own_algorithm_or_those_of_its_type() {
             r#"{"\u006bty":"OKP","crv":"Ed\u00325519","x":"$ED"}"#,
             &["EdDSA"],
         ),
+        // `null` is as good as absent (Attack 48).
+        (
+            r#"{"kty":"OKP","crv":"Ed25519","x":"$ED","alg":null,"kid":null,"use":null,"key_ops":null,
+                "x5c":null,"x5t":null,"d":null,"p":null,"k":null,"oth":null,"y":null,"exp":null}"#,
+            &["EdDSA"],
+        ),
+        (r#"{"kty":"RSA","n":"$N","e":"AQAB","alg":null}"#, &rsa),
+        // A byte order mark before it.
+        (
+            "\u{feff}{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"$ED\"}",
+            &["EdDSA"],
+        ),
         // A leading zero, which RFC 7518 §6.3.1.1 forbids and old issuers write.
         (
             r#"{"kty":"RSA","n":"$N","e":"AAEAAQ","alg":"RS256"}"#,
@@ -230,10 +242,6 @@ fn a_jwk_that_cannot_be_used_says_why() {
             r#"{"kty":"RSA","n":"$N","e":"AQAB","k":"$K32"}"#,
             "`k` of a private key",
         ),
-        (
-            r#"{"kty":"RSA","n":"$N","e":"AQAB","d":null}"#,
-            "`d` of a private key",
-        ),
         // Of the wrong type.
         (
             r#"{"kty":["RSA"],"n":"$N","e":"AQAB"}"#,
@@ -245,13 +253,12 @@ fn a_jwk_that_cannot_be_used_says_why() {
             r#"{"kty":"oct","k":"$K32","kid":7}"#,
             "`kid` is not a string",
         ),
+        (r#"{"kty":null,"k":"$K32"}"#, "no `kty`"),
+        (r#"{"kty":"oct","k":null}"#, "no `k`"),
+        // Also a member that is `null` stands once.
         (
-            r#"{"kty":"oct","k":"$K32","kid":null}"#,
-            "`kid` is not a string",
-        ),
-        (
-            r#"{"kty":"oct","k":"$K32","alg":null}"#,
-            "`alg` is not a string",
+            r#"{"kty":"oct","k":"$K32","alg":null,"alg":"HS256"}"#,
+            "member twice",
         ),
         (
             r#"{"kty":"oct","k":"$K32","use":["sig"]}"#,
@@ -392,7 +399,7 @@ fn what_is_no_set_says_why() {
         ("{}", "no member `keys`"),
         (r#"{"keys":{}}"#, "`keys` is not an array"),
         (r#"{"keys":null}"#, "`keys` is not an array"),
-        (r#"{"keys":[],"keys":[]}"#, "member twice"),
+        (r#"{"keys":[],"keys":[]}"#, "`keys` twice"),
         (r#"{"kty":"oct","k":"AAAA"}"#, "Key::from_jwk"),
         (r#"{"keys":[]}"#, "without a key that can be used"),
         (
@@ -407,6 +414,141 @@ fn what_is_no_set_says_why() {
     ] {
         let error = KeySet::from_json(text).expect_err(text).to_string();
         assert!(error.contains(reason), "{text}: {error}");
+    }
+}
+
+/// Attack 32, Attack 48: whatever one member of one key is, and whatever the set has besides, the other
+/// keys stay usable.
+#[test]
+fn one_odd_member_does_not_lose_the_set() {
+    let deep = "[".repeat(50_000) + &"]".repeat(50_000);
+    let objects = r#"{"a":"#.repeat(50_000) + "1" + &"}".repeat(50_000);
+    let values = [
+        "null",
+        "true",
+        "7",
+        "-0",
+        "1e999999999",
+        "1e-999999999",
+        "[]",
+        "{}",
+        "\"\"",
+        "\"\\ud800\"",
+        "\"\\u0000\"",
+        "[null]",
+        "[7]",
+        "[[]]",
+        "{\"a\":1,\"a\":2}",
+        "123456789012345678901234567890",
+        &deep,
+        &objects,
+    ];
+    let names = [
+        "kty",
+        "kid",
+        "alg",
+        "use",
+        "key_ops",
+        "x5c",
+        "x5t",
+        "x5t#S256",
+        "x5u",
+        "crv",
+        "x",
+        "y",
+        "n",
+        "e",
+        "d",
+        "k",
+        "oth",
+        "ext",
+        "iat",
+        "unheard-of",
+        "",
+        "\\ud800",
+        "$serde_json::private::RawValue",
+        "$serde_json::private::Number",
+    ];
+    let good = jwk(r#"{"kty":"OKP","crv":"Ed25519","x":"$ED","kid":"good"}"#);
+    let mut sets = Vec::new();
+    for name in names {
+        for value in values {
+            // Beside the members of a key, in their place, and twice.
+            let odd = jwk(r#"{"kty":"OKP","crv":"Ed25519","x":"$ED"}"#);
+            let (_, rest) = odd.split_once('{').unwrap();
+            sets.push(format!(r#"{{"keys":[{{"{name}":{value},{rest},{good}]}}"#));
+            sets.push(format!(r#"{{"keys":[{good},{{"{name}":{value}}}]}}"#));
+            sets.push(format!(
+                r#"{{"keys":[{good},{{"{name}":{value},"{name}":{value},{rest}]}}"#
+            ));
+            // As members of the set, once and twice.
+            if name != "keys" {
+                sets.push(format!(r#"{{"{name}":{value},"keys":[{good}]}}"#));
+                sets.push(format!(
+                    r#"{{"{name}":{value},"keys":[{good}],"{name}":{value}}}"#
+                ));
+            }
+        }
+    }
+    for value in values {
+        sets.push(format!(r#"{{"keys":[{value},{good},{value}]}}"#));
+        sets.push(format!("\u{feff}{{\"keys\":[{good},{value}]}}"));
+    }
+    for text in sets {
+        let shown: String = text.chars().take(200).collect();
+        let set = KeySet::from_json(&text).unwrap_or_else(|error| panic_with(&shown, &error));
+        let good = set.keys().iter().any(|key| key.key_id() == Some("good"));
+        assert!(good, "{shown}");
+        for skipped in set.skipped() {
+            let said = skipped.to_string();
+            assert!(
+                said.len() < 300 && !said.contains(char::is_control),
+                "{said}"
+            );
+        }
+        #[cfg(feature = "jwks")]
+        {
+            let published = PublishedKeys::parse(&text, &PublishedKeys::default()).unwrap();
+            assert!(
+                published.keys().any(|key| key.key_id() == Some("good")),
+                "{shown}"
+            );
+        }
+    }
+}
+
+/// RFC 8725 §3.1: a key is bound to one algorithm.
+#[test]
+fn a_key_is_bound_to_its_own_algorithm_or_rs256_or_the_first_that_is_listed() {
+    use Algorithm::*;
+    let rsa = r#"{"kty":"RSA","n":"$N","e":"AQAB"}"#;
+    let ps256 = r#"{"kty":"RSA","n":"$N","e":"AQAB","alg":"PS256"}"#;
+    let ec = r#"{"kty":"EC","crv":"P-256","x":"$X","y":"$Y"}"#;
+    let short = r#"{"kty":"oct","k":"$K32"}"#;
+    let long = r#"{"kty":"oct","k":"$K64"}"#;
+    for (text, list, bound) in [
+        (rsa, None, Some(RS256)),
+        (rsa, Some(&[RS256, PS256][..]), Some(RS256)),
+        (rsa, Some(&[PS256, RS256]), Some(RS256)),
+        (rsa, Some(&[ES256, PS384, RS512]), Some(PS384)),
+        (rsa, Some(&[RS512, PS384]), Some(RS512)),
+        (rsa, Some(&[ES256, HS256]), None),
+        (rsa, Some(&[]), None),
+        (ps256, None, Some(PS256)),
+        (ps256, Some(&[RS256, PS256]), Some(PS256)),
+        (ps256, Some(&[RS256, PS384]), None),
+        (ec, None, Some(ES256)),
+        (ec, Some(&[ES384, ES256, RS256]), Some(ES256)),
+        (ec, Some(&[ES384]), None),
+        (short, None, Some(HS256)),
+        (short, Some(&[HS512, HS256]), Some(HS256)),
+        (short, Some(&[HS512]), None),
+        (long, None, Some(HS256)),
+        (long, Some(&[HS512, HS256]), Some(HS512)),
+    ] {
+        let key = Key::from_jwk(&jwk(text)).unwrap();
+        let found = key.bind(list).map(|(algorithm, _)| *algorithm);
+        assert_eq!(found, bound, "{text} {list:?}");
     }
 }
 
@@ -447,7 +589,7 @@ fn pem_and_der_give_the_same_key() {
             );
         }
     }
-    // Windows' line ends, one long line, text around it.
+    // Windows' line ends, one long line, text around it; more is in the tests of `crypto::pem`.
     for text in [
         pem::P256.replace('\n', "\r\n"),
         pem::P256.replace("V7\n", "V7"),
@@ -482,7 +624,8 @@ fn other_documents_say_what_to_do() {
         ),
         (RS256, labelled("PUBLIC KEY"), "not a public key in DER"),
         (RS256, labelled("RSA PUBLIC KEY"), "not an RSA public key"),
-        (RS256, String::new(), "not a PEM document"),
+        (RS256, String::new(), "the text is empty"),
+        (RS256, [pem::RSA, pem::RSA].concat(), "more than one PEM"),
         (RS256, pem::RSA.replace('\n', "\\n"), "line breaks"),
         (
             RS256,

@@ -48,18 +48,18 @@ async fn a_table_that_took_long_to_make_does_not_replace_a_newer_one() {
     let number = Arc::new(AtomicU64::new(1));
     let set = remote(&number);
     set.ready().await.unwrap();
-    let keys = RemoteKeys::new(set.clone());
-    let late = Arc::new(keys.make(None));
+    let keys = RemoteKeys::new(set.clone(), None);
+    let late = Arc::new(keys.make());
     assert_eq!(key_id(&late), 1);
 
     number.store(2, Ordering::SeqCst);
     tokio::time::sleep(std::time::Duration::from_secs(2)).await;
-    let newer = keys.load(None);
+    let newer = keys.load();
     assert_eq!(key_id(&newer), 2);
     keys.keep(late);
     assert!(keys.table.load().generation == newer.generation);
     assert_eq!(key_id(&keys.table.load()), 2);
-    assert_eq!(key_id(&keys.load(None)), 2);
+    assert_eq!(key_id(&keys.load()), 2);
 }
 
 /// What a thread has seen once it never sees an older state of again, while the keys change all
@@ -77,7 +77,7 @@ fn no_thread_sees_keys_that_are_older_than_those_it_has_seen() {
         set.ready().await.unwrap();
         set
     });
-    let keys = RemoteKeys::new(set);
+    let keys = RemoteKeys::new(set, None);
     let over = AtomicBool::new(false);
     let seen = thread::scope(|scope| {
         let look = || {
@@ -86,7 +86,7 @@ fn no_thread_sees_keys_that_are_older_than_those_it_has_seen() {
                 let table = keys.table.load();
                 // Without a clock, of which the test has a paused one in another thread.
                 if table.generation < keys.set.generation() {
-                    keys.keep(Arc::new(keys.make(None)));
+                    keys.keep(Arc::new(keys.make()));
                 }
                 let seen = key_id(&keys.table.load());
                 assert!(seen >= last, "{seen} after {last}");
@@ -95,7 +95,7 @@ fn no_thread_sees_keys_that_are_older_than_those_it_has_seen() {
             }
             times
         };
-        keys.keep(Arc::new(keys.make(None)));
+        keys.keep(Arc::new(keys.make()));
         let threads: Vec<_> = (0..4).map(|_| scope.spawn(look)).collect();
         runtime.block_on(async {
             for next in 2..3000 {
