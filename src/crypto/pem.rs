@@ -36,7 +36,7 @@ pub(crate) fn read(file: &[u8], wanted: &str) -> Result<Pem, ConfigError> {
     let base64 = base64_of(text)?;
     let mut strict = format!("-----BEGIN {label}-----\n");
     for (place, character) in base64.chars().enumerate() {
-        if place > 0 && place % LINE == 0 {
+        if place > 0 && place.is_multiple_of(LINE) {
             strict.push('\n');
         }
         strict.push(character);
@@ -138,7 +138,7 @@ fn base64_of(text: &[u8]) -> Result<String, ConfigError> {
         return unsound("it is empty");
     }
     if !base64.contains('=') {
-        while base64.len() % 4 != 0 {
+        while !base64.len().is_multiple_of(4) {
             base64.push('=');
         }
     }
