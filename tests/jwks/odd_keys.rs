@@ -335,8 +335,8 @@ async fn attack_48_null_members_and_a_byte_order_mark() {
     assert!(claims.is_current(NumericDate::from_secs(NOW)));
 }
 
-/// Half of all 32-byte strings are no point of Ed25519. A refresh that brings nothing else keeps the
-/// keys that are here (Attack 46).
+/// Half of all 32-byte strings are no point of Ed25519. A refresh that brings nothing else keeps
+/// the keys that are here (Attack 46).
 #[tokio::test(start_paused = true)]
 async fn attack_46_a_set_of_keys_that_are_no_points_keeps_the_last_good_set() {
     let signer = signer("a");
@@ -380,8 +380,8 @@ async fn attack_46_a_set_of_keys_that_are_no_points_keeps_the_last_good_set() {
     assert_eq!(at_once(&verifier, &token(&signer)), Said::In);
 }
 
-/// RFC 8725 §3.1: a key is bound to one algorithm, and one that fits none of the list is skipped and
-/// named.
+/// RFC 8725 §3.1: a key is bound to one algorithm, and one that fits none of the list is skipped
+/// and named.
 #[tokio::test]
 async fn a_key_that_fits_no_algorithm_on_the_list_is_named_in_the_status() {
     let ed = signer("ed");
