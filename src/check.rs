@@ -49,15 +49,18 @@ pub trait Check<C>: Send + Sync + 'static {
     /// Decides. A check that must wait returns [`Checked::Pending`].
     fn check(&self, cx: &CheckContext<'_, C>) -> Checked;
 
-    /// Returns whether this check proves that the client holds the key that the token is bound to by
-    /// this method: the name of a member of `cnf` (RFC 7800 §3.1), such as `jkt` or `x5t#S256`.
+    /// Returns whether this check proves that the client holds the key that the token is bound to
+    /// by this method: the name of a member of `cnf` (RFC 7800 §3.1), such as `jkt` or
+    /// `x5t#S256`.
     ///
-    /// The layer asks for each member, before any check runs. A bound token passes only if each of its
-    /// methods is one that some check of the layer confirms, because all of them stand for one key. The
-    /// check then rejects the token in [`check`](Self::check) if the proof fails. It reads the key
-    /// from [`RegisteredClaims::confirmation`](crate::RegisteredClaims::confirmation).
+    /// The layer asks for each member, before any check runs. A bound token passes only if each
+    /// of its methods is one that some check of the layer confirms, because all of them stand for
+    /// one key. The check then rejects the token in [`check`](Self::check) if the proof fails. It
+    /// reads the key from
+    /// [`RegisteredClaims::confirmation`](crate::RegisteredClaims::confirmation).
     ///
-    /// The default confirms no method. A check must return `false` for each method that it does not know.
+    /// The default confirms no method. A check must return `false` for each method that it does
+    /// not know.
     ///
     /// ```
     /// use tower_bearer::{AuthError, Check, CheckContext, Checked};

@@ -259,8 +259,8 @@ impl ClaimsBuilder {
         self
     }
 
-    /// Sets `cnf`, the key that the token is bound to (RFC 7800 §3.1). The layer lets such a token pass
-    /// only if its checks [confirm](crate::Check::confirms) each of its methods.
+    /// Sets `cnf`, the key that the token is bound to (RFC 7800 §3.1). The layer lets such a
+    /// token pass only if its checks [confirm](crate::Check::confirms) each of its methods.
     pub fn confirmation(mut self, confirmation: Confirmation) -> Self {
         self.0.registered.confirmation = Some(Box::new(confirmation));
         self

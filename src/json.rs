@@ -76,8 +76,9 @@ impl<'de> Deserialize<'de> for Text<'de> {
     }
 }
 
-/// The text of a document without the byte order mark that some editors and servers put before it, which may
-/// be ignored (RFC 8259 §8.1).
+/// The text of a document without the byte order mark that some editors and servers put before
+/// it, which may be ignored (RFC 8259 §8.1).
+#[cfg(all(feature = "jwt", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
 pub(crate) fn without_bom(document: &str) -> &str {
     document.strip_prefix('\u{feff}').unwrap_or(document)
 }

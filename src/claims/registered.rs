@@ -265,8 +265,8 @@ impl Confirmation {
         })
     }
 
-    /// Returns the names of all members, at least one: `jkt`, `x5t#S256`, and others that are registered
-    /// as JWT confirmation methods (RFC 7800 §6.2), or unknown.
+    /// Returns the names of all members, at least one: `jkt`, `x5t#S256`, and others that are
+    /// registered as JWT confirmation methods (RFC 7800 §6.2), or unknown.
     ///
     /// ```
     /// use tower_bearer::Confirmation;

@@ -31,21 +31,22 @@ const LOW_ORDER: [[u8; 32]; 5] = [
     ],
 ];
 
-/// The order of the group that signatures are made in, least significant byte first (RFC 8032 §5.1).
+/// The order of the group that signatures are made in, least significant byte first (RFC 8032
+/// §5.1).
 const ORDER: [u8; 32] = [
     0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14,
     0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
 ];
 
-/// Whether these bytes are a public key: the only encoding of a point of the curve (RFC 8032 §5.1.3),
-/// and not one of low order. A backend may take any 32 bytes (Attack 46).
+/// Whether these bytes are a public key: the only encoding of a point of the curve (RFC 8032
+/// §5.1.3), and not one of low order. A backend may take any 32 bytes (Attack 46).
 pub(super) fn is_key(encoded: &[u8; 32]) -> bool {
     let point = CompressedEdwardsY(*encoded).decompress();
     is_reduced(encoded) && point.is_some_and(|point| !point.is_small_order())
 }
 
-/// Whether a signature is spelled as a signer who follows RFC 8032 spells it: its commitment R is reduced and
-/// not of low order, and its number s is less than the order of the group.
+/// Whether a signature is spelled as a signer who follows RFC 8032 spells it: its commitment R is
+/// reduced and not of low order, and its number s is less than the order of the group.
 ///
 /// Backends differ in these. A feature of ed25519-dalek that any crate of a tree may switch on
 /// (`legacy_compatibility`) lets s be larger, which makes a second signature of each.

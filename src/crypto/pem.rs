@@ -28,15 +28,15 @@ pub(crate) fn is_like(text: &[u8]) -> bool {
 
 /// Reads the only PEM document in a file, whose label should be `wanted`.
 ///
-/// White space (also line breaks of any kind) may stand around the document, between any two characters of
-/// its base64 text, or be missing. A byte order mark and text before and after the document are
-/// ignored.
+/// White space (also line breaks of any kind) may stand around the document, between any two
+/// characters of its base64 text, or be missing. A byte order mark and text before and after the
+/// document are ignored.
 pub(crate) fn read(file: &[u8], wanted: &str) -> Result<Pem, ConfigError> {
     let (label, text) = only_document(file, wanted)?;
     let base64 = base64_of(text)?;
     let mut strict = format!("-----BEGIN {label}-----\n");
     for (place, character) in base64.chars().enumerate() {
-        if place > 0 && place % LINE == 0 {
+        if place > 0 && place.is_multiple_of(LINE) {
             strict.push('\n');
         }
         strict.push(character);

@@ -1,6 +1,7 @@
 //! Private keys as PKCS#8 (RFC 5958), taken apart before a backend sees them.
 //!
-//! Backends read such documents differently. So the document is read here, and a backend gets numbers.
+//! Backends read such documents differently. So the document is read here, and a backend gets
+//! numbers.
 
 use pkcs8::PrivateKeyInfoRef;
 use spki::{
@@ -175,8 +176,8 @@ fn ec<'a>(curve: Curve, der: &'a [u8]) -> Option<PrivateMaterial<'a>> {
 impl<'a> RsaNumbers<'a> {
     /// Reads an RSAPrivateKey of two primes.
     ///
-    /// What RFC 8017 §3.2 demands and one backend does not ask is asked here: d is less than n, and the
-    /// primes are about as long as each other, as those of all generators are.
+    /// What RFC 8017 §3.2 demands and one backend does not ask is asked here: d is less than n,
+    /// and the primes are about as long as each other, as those of all generators are.
     fn read(der: &'a [u8]) -> Option<Self> {
         let mut reader = SliceReader::new(der).ok()?;
         let (version, numbers) = reader

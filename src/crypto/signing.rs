@@ -15,8 +15,8 @@ pub(crate) trait PrivateKey: Sized {
     fn from_secret(algorithm: Algorithm, secret: &[u8]) -> Option<Self>;
     /// A fresh key for an asymmetric algorithm; RSA with 2048 bits.
     fn generate(algorithm: Algorithm) -> Option<Self>;
-    /// A key for an asymmetric algorithm; `None` if it is of another kind, or if its numbers contradict
-    /// each other.
+    /// A key for an asymmetric algorithm; `None` if it is of another kind, or if its numbers
+    /// contradict each other.
     fn from_private(algorithm: Algorithm, private: &PrivateMaterial<'_>) -> Option<Self>;
     /// The public part, if there is one.
     fn public(&self) -> Option<Parts>;

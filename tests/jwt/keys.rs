@@ -110,8 +110,8 @@ fn what_is_missing_or_contradicts_itself_is_said_when_it_is_built() {
     }
 }
 
-/// RFC 7517 §4.4, RFC 8725 §3.1: a JWK is used with one algorithm, also if it names none and several
-/// are listed.
+/// RFC 7517 §4.4, RFC 8725 §3.1: a JWK is used with one algorithm, also if it names none and
+/// several are listed.
 #[test]
 fn a_jwk_without_alg_is_bound_to_one_algorithm() {
     use Algorithm::{ES256, PS256, PS512, RS256, RS512};

@@ -169,7 +169,8 @@ async fn tokens_of_each_algorithm_are_verified_by_the_published_key() {
     ] {
         let key = SigningKey::from_pem(algorithm, pem).unwrap();
         assert_eq!(key.algorithm(), algorithm);
-        // The id is made of the public key: it is the same at each start, however the file is laid out.
+        // The id is made of the public key: it is the same at each start, however the file is
+        // laid out.
         let spaced = format!("\u{feff}\n{}\n \n", pem.replace('\n', " \r\n"));
         let again = SigningKey::from_pem(algorithm, spaced).unwrap();
         assert_eq!(again.key_id(), key.key_id());

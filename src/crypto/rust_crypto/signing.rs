@@ -133,8 +133,8 @@ impl signing::PrivateKey for PrivateKey {
     }
 }
 
-/// A key whose numbers belong together. The library computes the last three itself, and does not look at
-/// what the document says of them.
+/// A key whose numbers belong together. The library computes the last three itself, and does not
+/// look at what the document says of them.
 fn rsa_key(numbers: &RsaNumbers<'_>) -> Option<rsa::PrivateKey> {
     let uint = BoxedUint::from_be_slice_vartime;
     let primes = vec![uint(numbers.p), uint(numbers.q)];

@@ -1,7 +1,8 @@
-//! Attack 46: a thousand odd keys, which every backend takes or refuses alike, where the key is made.
+//! Attack 46: a thousand odd keys, which every backend takes or refuses alike, where the key is
+//! made.
 //!
-//! A build may have one backend alone. So the verdicts are also held against their sum, which is the same
-//! in each build.
+//! A build may have one backend alone. So the verdicts are also held against their sum, which is
+//! the same in each build.
 
 use super::*;
 use crate::random::Seeded;

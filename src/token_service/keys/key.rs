@@ -43,8 +43,9 @@ impl SigningKey {
     /// White space is treated as by [`Key::from_pem`](crate::Key::from_pem).
     ///
     /// # Errors
-    /// Returns a [`ConfigError`] if the text is no PEM document or holds more than one, if the document is
-    /// something else (the error says how to convert it), or if the key is not one for the algorithm.
+    /// Returns a [`ConfigError`] if the text is no PEM document or holds more than one, if the
+    /// document is something else (the error says how to convert it), or if the key is not one
+    /// for the algorithm.
     pub fn from_pem(algorithm: Algorithm, pem: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
         let pem = pem::read(pem.as_ref(), "PRIVATE KEY")?;
         match &*pem.label {

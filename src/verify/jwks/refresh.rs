@@ -219,7 +219,8 @@ impl Shared {
         uses.push(Arc::downgrade(list));
     }
 
-    /// The lists of algorithms of all verifiers that use the keys; none if one of them has no list.
+    /// The lists of algorithms of all verifiers that use the keys; none if one of them has no
+    /// list.
     fn lists(&self) -> Vec<Vec<Algorithm>> {
         let uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
         let lists = uses.iter().filter_map(Weak::upgrade);

@@ -109,8 +109,8 @@ impl fmt::Debug for KeySetHealth {
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct KeySetStatus {
-    /// How many keys there are that can be used, with the algorithms of the verifiers that use this
-    /// set.
+    /// How many keys there are that can be used, with the algorithms of the verifiers that use
+    /// this set.
     pub keys: usize,
     /// How long ago the keys were fetched, or found to be unchanged.
     pub age: Option<Duration>,

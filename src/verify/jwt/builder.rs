@@ -71,8 +71,8 @@ impl<C> JwtVerifierBuilder<C> {
 
     /// Takes the keys from the network, in place of keys that are given.
     ///
-    /// Keys that fit no algorithm on the list of [`algorithms`](Self::algorithms) are not used. The
-    /// status of the key set names them, unless another verifier uses them.
+    /// Keys that fit no algorithm on the list of [`algorithms`](Self::algorithms) are not used.
+    /// The status of the key set names them, unless another verifier uses them.
     #[cfg(feature = "jwks")]
     pub fn remote_keys(mut self, keys: RemoteKeySet) -> Self {
         self.issuer = self.issuer.remote_keys(keys);
@@ -107,15 +107,15 @@ impl<C> JwtVerifierBuilder<C> {
         self
     }
 
-    /// Narrows the algorithms to these (RFC 8725 §3.1). By default there is no list, and any algorithm that
-    /// a key is for is allowed.
+    /// Narrows the algorithms to these (RFC 8725 §3.1). By default there is no list, and any
+    /// algorithm that a key is for is allowed.
     ///
     /// Each key is bound to exactly one algorithm, also where several on the list would fit:
     /// * a key that names its algorithm (a JWK by `alg`), to that one;
     /// * an RSA key that names none, to RS256 if RS256 is listed or there is no list, else to the
     ///   first that is listed;
-    /// * a secret that names none, to the first on the list that it is long enough for, without a list to
-    ///   HS256.
+    /// * a secret that names none, to the first on the list that it is long enough for, without a
+    ///   list to HS256.
     ///
     /// ```
     /// use tower_bearer::{Algorithm, JwtVerifier, Key};
@@ -218,10 +218,10 @@ impl<C> JwtVerifierBuilder<C> {
     /// The verifier.
     ///
     /// # Errors
-    /// Returns a [`ConfigError`] if there is no key, issuer or audience, if a key fits no algorithm on
-    /// the list, if an issuer or audience is one that no token can name (empty, or with a line break, a
-    /// control character, a byte order mark, or quotes or white space around it), if two issuers have
-    /// one name, or if the leeway is over 300 seconds.
+    /// Returns a [`ConfigError`] if there is no key, issuer or audience, if a key fits no
+    /// algorithm on the list, if an issuer or audience is one that no token can name (empty, or
+    /// with a line break, a control character, a byte order mark, or quotes or white space around
+    /// it), if two issuers have one name, or if the leeway is over 300 seconds.
     pub fn build(self) -> Result<JwtVerifier<C>, ConfigError> {
         if self.times.leeway > MAX_LEEWAY && !self.any_leeway {
             return Err(ConfigError::new(

@@ -24,8 +24,8 @@ pub use set::{KeySet, SkippedKey};
 /// A key that verifies the signatures of tokens: a public key, or an HMAC secret.
 ///
 /// A key is used with exactly one algorithm (RFC 8725 §3.1): the one that it is made for, or the
-/// `alg` of a JWK. A JWK without `alg` may have several [`algorithms`](Self::algorithms). It is bound
-/// to one of them when a verifier is built, as
+/// `alg` of a JWK. A JWK without `alg` may have several [`algorithms`](Self::algorithms). It is
+/// bound to one of them when a verifier is built, as
 /// [`JwtVerifierBuilder::algorithms`](crate::JwtVerifierBuilder::algorithms) says.
 ///
 /// ```
@@ -84,15 +84,15 @@ impl Key {
     /// Reads a public key in PEM: `PUBLIC KEY` (SubjectPublicKeyInfo, RFC 7468 §13) or
     /// `RSA PUBLIC KEY` (PKCS#1).
     ///
-    /// The lax grammar of RFC 7468 §3 is accepted: white space and line breaks of any kind may stand
-    /// around the document and within its base64 text, or be missing there. A byte order mark
-    /// and text around the document are ignored.
+    /// The lax grammar of RFC 7468 §3 is accepted: white space and line breaks of any kind may
+    /// stand around the document and within its base64 text, or be missing there. A byte order
+    /// mark and text around the document are ignored.
     ///
     /// # Errors
-    /// Returns a [`ConfigError`] if the text is no PEM document or holds more than one, if the document is
-    /// something else, such as a private key or a certificate, or if the key is not one for the
-    /// algorithm: RSA of 2048 to 8192 bits, P-256 for ES256, P-384 for ES384, P-521 for
-    /// ES512, Ed25519 for EdDSA.
+    /// Returns a [`ConfigError`] if the text is no PEM document or holds more than one, if the
+    /// document is something else, such as a private key or a certificate, or if the key is not
+    /// one for the algorithm: RSA of 2048 to 8192 bits, P-256 for ES256, P-384 for ES384, P-521
+    /// for ES512, Ed25519 for EdDSA.
     pub fn from_pem(algorithm: Algorithm, pem: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
         no_secret_from(algorithm, "PEM")?;
         let pem = pem::read(pem.as_ref(), "PUBLIC KEY")?;
@@ -155,8 +155,8 @@ impl Key {
         self.0.key_id.as_deref()
     }
 
-    /// Returns the algorithms that the key can be bound to, at least one. It is more than one only for a
-    /// JWK of type `RSA` or `oct` that has no `alg`.
+    /// Returns the algorithms that the key can be bound to, at least one. It is more than one
+    /// only for a JWK of type `RSA` or `oct` that has no `alg`.
     pub fn algorithms(&self) -> impl Iterator<Item = Algorithm> + '_ {
         self.0.entries.iter().map(|(algorithm, _)| *algorithm)
     }
@@ -170,8 +170,9 @@ impl Key {
     /// Returns the one algorithm that the key is used with, and what verifies by it; `None` if the
     /// list names none that fits (RFC 8725 §3.1).
     ///
-    /// Of several that fit it is RS256, which every issuer of JWT access tokens can sign by (RFC 9068
-    /// §2.1), else the first on the list. Without a list it is the usual one of the key's type.
+    /// Of several that fit it is RS256, which every issuer of JWT access tokens can sign by (RFC
+    /// 9068 §2.1), else the first on the list. Without a list it is the usual one of the key's
+    /// type.
     pub(crate) fn bind(&self, list: Option<&[Algorithm]>) -> Option<&(Algorithm, VerifyingKey)> {
         let entries = &self.0.entries;
         let Some(list) = list else {

@@ -13,7 +13,8 @@ pub(super) enum Keys {
     Remote(RemoteKeys),
 }
 
-/// The keys of an issuer, each bound to its algorithm, and the headers of tokens that they confirmed.
+/// The keys of an issuer, each bound to its algorithm, and the headers of tokens that they
+/// confirmed.
 #[derive(Default)]
 pub(super) struct Table {
     pub(super) candidates: Vec<Candidate>,

@@ -2,8 +2,8 @@
 
 use crate::error::ConfigError;
 
-/// Refuses a name (an issuer or audience) that no token can have: `iss` and `aud` are compared to the letter,
-/// so that a line break out of an environment file would let no token pass.
+/// Refuses a name (an issuer or audience) that no token can have: `iss` and `aud` are compared to
+/// the letter, so that a line break out of an environment file would let no token pass.
 pub(crate) fn check_name(what: &str, name: &str) -> Result<(), ConfigError> {
     let Some(fault) = fault(name) else {
         return Ok(());

@@ -103,8 +103,8 @@ impl KeySet {
 
 /// The keys of a JWK Set, unread.
 ///
-/// Only `keys` and `kty` have a meaning here. Whatever else the set has, however often, does not make its
-/// keys unusable.
+/// Only `keys` and `kty` have a meaning here. Whatever else the set has, however often, does not
+/// make its keys unusable.
 fn members(json: &str, most: usize) -> Result<Vec<&RawValue>, Cow<'static, str>> {
     let set: Set<'_> = serde_json::from_str(json::without_bom(json))
         .map_err(|_| "not a JWK Set: no JSON object, or one with the member `keys` twice")?;
@@ -163,8 +163,8 @@ impl<'de> Deserialize<'de> for Set<'de> {
     }
 }
 
-/// The name of a member. It is read as bytes, because a name that is no text (a lone surrogate in an
-/// escape) is not to make the set unusable.
+/// The name of a member. It is read as bytes, because a name that is no text (a lone surrogate in
+/// an escape) is not to make the set unusable.
 struct Name(Vec<u8>);
 
 impl<'de> Deserialize<'de> for Name {
@@ -237,8 +237,8 @@ impl PublishedKeys {
         self.keys.iter().map(|published| &published.key)
     }
 
-    /// The keys that none of these lists of algorithms has a use for, and why. Without any list there is
-    /// none.
+    /// The keys that none of these lists of algorithms has a use for, and why. Without any list
+    /// there is none.
     pub(crate) fn unused(&self, lists: &[Vec<Algorithm>]) -> Vec<SkippedKey> {
         let unused = |key: &Key| lists.iter().all(|list| key.bind(Some(list)).is_none());
         let unused = self.keys.iter().filter(|published| unused(&published.key));

@@ -417,8 +417,8 @@ fn what_is_no_set_says_why() {
     }
 }
 
-/// Attack 32, Attack 48: whatever one member of one key is, and whatever the set has besides, the other
-/// keys stay usable.
+/// Attack 32, Attack 48: whatever one member of one key is, and whatever the set has besides, the
+/// other keys stay usable.
 #[test]
 fn one_odd_member_does_not_lose_the_set() {
     let deep = "[".repeat(50_000) + &"]".repeat(50_000);
