@@ -200,6 +200,8 @@ def others():
         paste(example)
     with Example("custom_verifier", r"^curl .*me .*BOB") as example:
         paste(example)
+    with Example("jsonwebtoken_bridge", r"^curl .*admin") as example:
+        paste(example)
     with Example("tonic", r"^cargo run .* client ") as example:
         out = subprocess.run(
             ["cargo", "run", "--locked", "--quiet", "--features", "full", "--example", "tonic", "--",

@@ -8,9 +8,17 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
+/// The members of an object in their order.
+pub(crate) type MembersOf<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
+
 /// The members of a JSON object in their order; `None` if it is none, or has one twice.
-pub(crate) fn object(json: &str) -> Option<Vec<(Cow<'_, str>, &RawValue)>> {
-    struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+pub(crate) fn object(json: &str) -> Option<MembersOf<'_>> {
+    read_object(json).ok()
+}
+
+/// As [`object`], with the reason why it is none. That quotes no value, but may quote the name of a member.
+pub(crate) fn read_object(json: &str) -> serde_json::Result<MembersOf<'_>> {
+    struct Object<'a>(MembersOf<'a>);
 
     impl<'de> Deserialize<'de> for Object<'de> {
         fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -38,9 +46,7 @@ pub(crate) fn object(json: &str) -> Option<Vec<(Cow<'_, str>, &RawValue)>> {
         }
     }
 
-    serde_json::from_str::<Object<'_>>(json)
-        .ok()
-        .map(|object| object.0)
+    serde_json::from_str::<Object<'_>>(json).map(|object| object.0)
 }
 
 /// A string, borrowed where it is spelled without escapes.
@@ -70,59 +76,110 @@ impl<'de> Deserialize<'de> for Text<'de> {
     }
 }
 
-/// Any value, read and thrown away.
+/// How deep arrays and objects may be nested in each other: as deep as serde_json reads them into values.
+const MAX_DEPTH: usize = 127;
+
+/// Whether arrays and objects are nested no deeper than serde_json reads them.
 ///
-/// Unlike `serde::de::IgnoredAny`, which `serde_json` skips without recursion and so without its
-/// limit, this one refuses what is nested deeper than 128 levels.
-pub(crate) struct Skipped;
+/// Where serde_json skips a value, it does not count, and a feature of it that any crate of a tree may switch on
+/// lets the user's own types lift its limit. So the count is taken here, of the text as it came.
+pub(crate) fn is_shallow(json: &str) -> bool {
+    // `[` and `{` differ in one bit. Most texts hold so few of them that where they stand does not matter.
+    let opens = |byte: u8| byte & !0x20 == b'[';
+    let count = json.bytes().filter(|byte| opens(*byte)).count();
+    count <= MAX_DEPTH || depth(json) <= MAX_DEPTH
+}
 
-impl<'de> Deserialize<'de> for Skipped {
+/// How deep the brackets outside of strings are nested.
+fn depth(json: &str) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0_usize);
+    let mut bytes = json.bytes();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'[' | b'{' => {
+                depth = depth.saturating_add(1);
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            b'"' => {
+                while let Some(byte) = bytes.next() {
+                    match byte {
+                        b'"' => break,
+                        b'\\' => drop(bytes.next()),
+                        _ => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    deepest
+}
+
+/// What the names begin with by which serde_json knows its own types.
+const PRIVATE: &str = "$serde_json::private::";
+
+/// Whether some object in this JSON text, at any depth, has a member whose name begins as serde_json's private names
+/// do. With such a name the author of the text, not the user's type, says how a value is read.
+pub(crate) fn has_private_names(json: &str) -> bool {
+    // No other escape can spell a character of theirs.
+    let suspicious = json.contains(PRIVATE) || json.contains("\\u");
+    suspicious && names_privately(json.trim_ascii_start())
+}
+
+fn names_privately(value: &str) -> bool {
+    if !value.starts_with(['{', '[']) {
+        return false;
+    }
+    match serde_json::from_str::<Children<'_>>(value) {
+        Ok(children) => {
+            children.private
+                || children
+                    .values
+                    .iter()
+                    .any(|child| names_privately(child.get()))
+        }
+        Err(_) => true,
+    }
+}
+
+/// What an array or object holds.
+#[derive(Default)]
+struct Children<'a> {
+    private: bool,
+    values: Vec<&'a RawValue>,
+}
+
+impl<'de> Deserialize<'de> for Children<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Skip;
+        struct Collect;
 
-        impl<'de> Visitor<'de> for Skip {
-            type Value = Skipped;
+        impl<'de> Visitor<'de> for Collect {
+            type Value = Children<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("any value")
+                f.write_str("an array or object")
             }
 
-            fn visit_bool<E>(self, _: bool) -> Result<Skipped, E> {
-                Ok(Skipped)
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Children<'de>, A::Error> {
+                let mut children = Children::default();
+                while let Some(value) = seq.next_element()? {
+                    children.values.push(value);
+                }
+                Ok(children)
             }
 
-            fn visit_i64<E>(self, _: i64) -> Result<Skipped, E> {
-                Ok(Skipped)
-            }
-
-            fn visit_u64<E>(self, _: u64) -> Result<Skipped, E> {
-                Ok(Skipped)
-            }
-
-            fn visit_f64<E>(self, _: f64) -> Result<Skipped, E> {
-                Ok(Skipped)
-            }
-
-            fn visit_str<E>(self, _: &str) -> Result<Skipped, E> {
-                Ok(Skipped)
-            }
-
-            fn visit_unit<E>(self) -> Result<Skipped, E> {
-                Ok(Skipped)
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Skipped, A::Error> {
-                while seq.next_element::<Skipped>()?.is_some() {}
-                Ok(Skipped)
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Skipped, A::Error> {
-                while map.next_entry::<Skipped, Skipped>()?.is_some() {}
-                Ok(Skipped)
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Children<'de>, A::Error> {
+                let mut children = Children::default();
+                while let Some(Text(name)) = map.next_key()? {
+                    children.private |= name.starts_with(PRIVATE);
+                    children.values.push(map.next_value()?);
+                }
+                Ok(children)
             }
         }
 
-        deserializer.deserialize_any(Skip)
+        deserializer.deserialize_any(Collect)
     }
 }
 
@@ -161,7 +218,7 @@ impl<'a> Names<'a> {
             && (self.first.iter().take(self.count).any(|seen| *seen == name)
                 || others.is_some_and(|others| others.contains(&name)))
         {
-            return Err(E::custom("a member stands twice"));
+            return Err(E::custom(format_args!("the member `{name}` stands twice")));
         }
         match (name, self.first.get_mut(self.count)) {
             (Cow::Borrowed(name), Some(slot)) => {
@@ -185,3 +242,6 @@ fn bit_of(name: &str) -> u64 {
         .wrapping_add((bytes.len() as u32).wrapping_mul(13));
     1 << (mix % 64)
 }
+
+#[cfg(test)]
+mod tests;

@@ -69,12 +69,13 @@
 //! | `aws-lc-rs` (default) | the crypto that `jwt` and `StaticTokens` need, by aws-lc-rs |
 //! | `rust-crypto` | the same in pure Rust; with both on, aws-lc-rs is used |
 //! | `jwks` | `RemoteKeySet`: keys from the network, kept fresh; needs tokio |
-//! | `client` | an HTTPS client for them, by hyper and rustls, so that none has to be set |
-//! | `redis` | `RedisRevocation`, and with `token-service` `RedisRefreshStore`: what several processes share, in Redis; needs tokio |
+//! | `client` | an HTTPS client for them, by hyper and rustls, so that none has to be set; switches on a crypto provider of rustls, see `RemoteKeySet` |
+//! | `client-process-provider` | the same client, by the provider that the application has installed; switches none on |
 //! | `cache` | `Cached`: verdicts kept for as long as they hold |
 //! | `axum` | [`Claims`] as an axum extractor, [`Problem`] as a response |
 //! | `token-service` | `token_service`: endpoints that issue, refresh and revoke tokens, published keys; needs tokio |
-//! | `redis` | refresh tokens and revocations in Redis |
+//! | `redis` | `RedisRevocation`, and with `token-service` `RedisRefreshStore`: what several processes share, in Redis; needs tokio |
+//! | `jsonwebtoken` | [`jsonwebtoken`]: verifies by the keys and the validation that you have for jsonwebtoken 11 |
 //! | `tracing` | an event for each refusal, and what happens to keys from the network, see [`observability`] |
 //! | `metrics` | counts and times, see [`observability`] |
 //! | `testing` | an issuer to test against |
@@ -100,7 +101,7 @@ mod body;
 mod check;
 mod claims;
 #[cfg(all(
-    feature = "client",
+    feature = "client-process-provider",
     any(feature = "aws-lc-rs", feature = "rust-crypto")
 ))]
 mod client;
@@ -111,6 +112,11 @@ mod error;
 pub mod exempt;
 mod future;
 mod json;
+#[cfg(all(
+    feature = "jsonwebtoken",
+    any(feature = "aws-lc-rs", feature = "rust-crypto")
+))]
+pub mod jsonwebtoken;
 mod layer;
 pub mod observability;
 mod observe;
@@ -133,6 +139,7 @@ mod token;
     any(feature = "aws-lc-rs", feature = "rust-crypto")
 ))]
 pub mod token_service;
+mod url;
 mod verify;
 
 #[cfg(all(feature = "jwt", any(feature = "aws-lc-rs", feature = "rust-crypto")))]

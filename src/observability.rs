@@ -17,6 +17,7 @@
 //! | metric `tower_bearer.key_set.keys` | gauge, 1 | `key_set` | how many usable keys it has |
 //! | metric `tower_bearer.token_requests` | counter, 1 | `endpoint`: `token`, `refresh`, `oauth`, `revocation`; `outcome`: `success`, `refused`; with the last `error.type` | an endpoint of the token service has answered |
 //! | event `request refused` | DEBUG; WARN if it could not be found out whether the token is good | `error.type`; `http.response.status_code`; `exception.message`, if the error has a source | a request was refused; target `tower_bearer`, as of all that follow |
+//! | event `claim rejected` | DEBUG | `claim`, empty if it is the payload as a whole; `fault` | a JWT was rejected because of its claims; the only event that shows values of claims, escaped and cut |
 //! | span `fetch_keys` | INFO | `key_set` | around a fetch of keys from the network |
 //! | event `keys fetched` | DEBUG | `key_set` | a fetch succeeded |
 //! | event `keys not fetched` | WARN | `key_set`, `error.type`, `exception.message` | a fetch failed |
@@ -30,11 +31,15 @@
 //!
 //! * `error.type` is [`AuthError::reason`](crate::AuthError::reason): one of [`reason`](crate::reason), or a
 //!   constant of your verifier or check. It never holds what a client sent.
-//! * `key_set` is the URL or the issuer that the keys are configured by, and `error.type` of a fetch one of
-//!   those of `KeySetError::reason`.
+//! * `key_set` is the URL, without its query, or the issuer that the keys are configured by;
+//!   `error.type` of a fetch is one of those of `KeySetError::reason`.
 //! * `http.response.status_code` is the status of the answer as it is sent; that of a gRPC answer is 200.
 //! * `exception.message` is the source of the error (see
-//!   [`AuthError::with_source`](crate::AuthError::with_source)), which must not hold the token.
+//!   [`AuthError::with_source`](crate::AuthError::with_source)), which must not hold the token. It
+//!   is one line of at most 512 characters, in which control characters are escaped.
+//!
+//! Recorders and subscribers are never called with a lock held, so they may ask for the
+//! state of what they are told about, such as `KeySetHealth::status`.
 //!
 //! # What is counted once, and what twice
 //! A request is `admitted` when the layer lets it pass, whatever the service behind answers. Where a
@@ -46,10 +51,11 @@
 //! together wrongly.
 //!
 //! # What is timed
-//! A verdict out of a cache is not, and no other that is there at once, but for a JWT: from where its
-//! signature is looked at, for what is refused before takes no longer than to look at the clock. A verdict that comes
-//! later is timed for each request that waits for it, from when it was asked for; where requests wait for
-//! one look-up together, for each of them. One for which nobody waits any longer is not.
+//! Each verification is timed once. Cached and immediate verdicts are not timed. JWTs are the
+//! exception: the timer starts when the signature is checked, because everything before it is too
+//! cheap to measure. A verdict that comes later is timed from when it was asked for, for each
+//! request that waits for it, also where several wait for the same look-up. A verdict that no
+//! request waits for any longer is not timed.
 //!
 //! # In Prometheus
 //! Its exporters write `_` for the dots, in names and labels: `tower_bearer_requests{outcome="refused",

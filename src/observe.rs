@@ -1,7 +1,11 @@
 //! What is counted, timed and logged; what users are told of it is in [`observability`](crate::observability).
 //!
-//! Each function is there whatever the features, and empty without those that it is for, so that nobody
-//! who calls one has to ask. None of them sees a token.
+//! A function for `metrics` or `tracing` exists without that feature too, and is then empty, so
+//! that its callers need no `cfg`. Those of the cache exist with the feature `cache` alone. None
+//! of them sees a token.
+//!
+//! A recorder and a subscriber are foreign code, which may ask the crate back (Attack 43): nothing
+//! here is called with a lock held.
 
 #![cfg_attr(
     not(all(feature = "metrics", feature = "tracing")),
@@ -20,9 +24,19 @@ use crate::error::AuthError;
 #[cfg(any(feature = "metrics", feature = "tracing"))]
 use crate::error::AuthErrorKind;
 
+#[cfg(any(
+    feature = "tracing",
+    all(feature = "jwks", any(feature = "aws-lc-rs", feature = "rust-crypto"))
+))]
+mod line;
 #[cfg(feature = "metrics")]
 mod meter;
 
+#[cfg(any(
+    feature = "tracing",
+    all(feature = "jwks", any(feature = "aws-lc-rs", feature = "rust-crypto"))
+))]
+pub(crate) use line::Line;
 #[cfg(feature = "metrics")]
 use meter::{add, fixed};
 
@@ -108,6 +122,9 @@ pub(crate) fn refused(error: &AuthError, status: StatusCode) {
 fn log(error: &AuthError, status: StatusCode) {
     use std::error::Error;
 
+    let source = error
+        .source()
+        .map(|source| tracing::field::display(Line(source)));
     // The level of an event is a constant of the place where it is made.
     macro_rules! event {
         ($level:ident) => {
@@ -116,7 +133,7 @@ fn log(error: &AuthError, status: StatusCode) {
                 tracing::Level::$level,
                 "error.type" = error.reason(),
                 "http.response.status_code" = status.as_u16(),
-                "exception.message" = error.source().map(tracing::field::display),
+                "exception.message" = source,
                 "request refused"
             )
         };
@@ -127,6 +144,30 @@ fn log(error: &AuthError, status: StatusCode) {
         AuthErrorKind::Unavailable => event!(WARN),
         _ => event!(DEBUG),
     }
+}
+
+/// Whether anybody listens to what [`claim_rejected`] says, so that it need not be found out for nobody.
+#[cfg(feature = "jwt")]
+pub(crate) fn hears_of_claims() -> bool {
+    #[cfg(feature = "tracing")]
+    return tracing::enabled!(target: "tower_bearer", tracing::Level::DEBUG);
+    #[cfg(not(feature = "tracing"))]
+    return false;
+}
+
+/// A token was rejected because of this claim, which is empty if it is the payload as a whole.
+///
+/// This is the only place where values of claims are logged.
+#[cfg(feature = "jwt")]
+pub(crate) fn claim_rejected(claim: &str, fault: impl std::fmt::Display) {
+    #[cfg(feature = "tracing")]
+    tracing::event!(
+        target: "tower_bearer",
+        tracing::Level::DEBUG,
+        claim = %Line(claim),
+        fault = %Line(fault),
+        "claim rejected"
+    );
 }
 
 /// A request was let pass with claims.

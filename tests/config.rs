@@ -113,8 +113,22 @@ fn resource_metadata() {
         "https://example.com/a\\b",
         "https://example.com/\r\n",
         "https://example.com/caf\u{e9}",
+        "https://example.com:99999/",
+        "https://example.com:0/",
+        "https://example.com/%zz",
+        "https://user:password@example.com/",
+        "https://example.com/#a",
+        "https://[fe80::1%25eth0]/",
+        "https://a[b]/",
     ];
     assert_refused(&bad, "must be absolute, such as https://", metadata);
+    for secret in [
+        "https://user:s3cret@example.com/",
+        "ftp://example.com/?s3cret",
+    ] {
+        let message = metadata(secret).unwrap_err().to_string();
+        assert!(!message.contains("s3cret"), "{message}");
+    }
     let good = ["https://example.com/.well-known/oauth-protected-resource/a?b=c"];
     assert_accepted(&good, metadata);
 }
@@ -140,6 +154,14 @@ fn type_bases() {
         "https://example.com/caf\u{e9}/",
         "https://example.com/\r\n",
         "https://example.com/\\",
+        "https://example.com:99999/",
+        "https://user@example.com/",
+        "https://example.com/[a]/",
+        "https://example.com/#a#",
+        // The name of a problem would become part of the host or the port.
+        "https://example.com",
+        "https://example.com:80",
+        "https://example.com:",
     ];
     assert_refused(
         &bad,
@@ -150,7 +172,10 @@ fn type_bases() {
         &[
             "https://docs.example.com/docs/errors/",
             "urn:problem:",
+            "tag:example.com,2026:",
             "https://e.x/#",
+            "https://e.x/?type=",
+            "https://e.x/error-",
         ],
         base,
     );

@@ -1,6 +1,6 @@
 //! Real sockets on the loopback, plain and with TLS.
 
-use std::{convert::Infallible, net::SocketAddr, time::Instant};
+use std::{convert::Infallible, error::Error, net::SocketAddr, time::Instant};
 
 use http::{Request, Response, StatusCode, header::LOCATION};
 use http_body_util::{BodyExt, Full};
@@ -21,6 +21,8 @@ use tokio_rustls::TlsAcceptor;
 
 use super::*;
 
+mod proxy;
+
 /// Long enough for a machine that is busy with other tests.
 const AMPLE: Duration = Duration::from_secs(30);
 
@@ -32,7 +34,12 @@ struct Identity {
 
 impl Identity {
     fn of(name: &str) -> Self {
-        let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+        Self::of_all(&[name])
+    }
+
+    fn of_all(names: &[&str]) -> Self {
+        let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+        let made = rcgen::generate_simple_self_signed(names).unwrap();
         Self {
             certificate: made.cert,
             key: made.signing_key,
@@ -41,7 +48,7 @@ impl Identity {
 
     fn acceptor(&self, version: &'static SupportedProtocolVersion) -> TlsAcceptor {
         let key = PrivateKeyDer::Pkcs8(self.key.serialize_der().into());
-        let config = ServerConfig::builder_with_provider(Arc::new(backend::default_provider()))
+        let config = ServerConfig::builder_with_provider(own_provider())
             .with_protocol_versions(&[version])
             .unwrap()
             .with_no_client_auth()
@@ -52,20 +59,36 @@ impl Identity {
 
     /// A client that trusts it and nothing else.
     fn trusting_client(&self) -> HttpsClient {
+        self.trusting_client_through(Proxies::none())
+    }
+
+    fn trusting_client_through(&self, proxies: Proxies) -> HttpsClient {
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate.der().clone()).unwrap();
-        let verifier = WebPkiServerVerifier::builder_with_provider(
-            Arc::new(roots),
-            Arc::new(backend::default_provider()),
-        );
-        client(AMPLE, Ok(verifier.build().unwrap())).unwrap()
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), own_provider());
+        client(
+            AMPLE,
+            own_provider(),
+            Ok(verifier.build().unwrap()),
+            proxies,
+        )
+        .unwrap()
     }
 }
 
 /// A client on a machine that has no root certificates.
 fn untrusting_client() -> HttpsClient {
     let none = rustls::Error::General("none found".to_owned());
-    client(AMPLE, Err(none)).unwrap()
+    client(AMPLE, own_provider(), Err(none), Proxies::none()).unwrap()
+}
+
+/// A client that trusts what the platform does.
+fn https(connect_timeout: Duration) -> HttpsClient {
+    https_through(connect_timeout, Proxies::none())
+}
+
+fn https_through(connect_timeout: Duration, proxies: Proxies) -> HttpsClient {
+    super::https(connect_timeout, own_provider(), proxies).unwrap()
 }
 
 async fn answer<B>(request: Request<B>) -> Result<Response<Full<Bytes>>, Infallible> {
@@ -114,7 +137,8 @@ async fn server(tls: Option<TlsAcceptor>) -> (SocketAddr, mpsc::UnboundedReceive
 
 /// Status and body, or all that the error says.
 async fn get(client: &HttpsClient, url: &str) -> Result<(StatusCode, Bytes), String> {
-    let response = match client.get(url.parse().unwrap()).await {
+    let request = Request::get(url).body(Empty::new()).unwrap();
+    let response = match client.clone().call(request).await {
         Ok(response) => response,
         Err(error) => {
             let mut said = error.to_string();
@@ -138,7 +162,7 @@ fn it_can_be_shared() {
         S: Service<Request<Empty<Bytes>>, Future: Send> + Clone + Send + Sync + 'static,
     {
     }
-    hold(&https(AMPLE).unwrap());
+    hold(&https(AMPLE));
     assert!(
         CryptoProvider::get_default().is_none(),
         "the provider of the process is not for a library to choose"
@@ -148,7 +172,7 @@ fn it_can_be_shared() {
 #[tokio::test]
 async fn plain_http_needs_no_certificates() {
     let (address, mut ends) = server(None).await;
-    for client in [https(AMPLE).unwrap(), untrusting_client()] {
+    for client in [https(AMPLE), untrusting_client()] {
         let (status, body) = get(&client, &format!("http://{address}/keys"))
             .await
             .unwrap();
@@ -188,8 +212,10 @@ async fn a_certificate_that_nobody_vouches_for_is_refused() {
     // Nobody whom this client trusts; and nobody whom the platform does, whichever it is.
     let error = get(&elsewhere.trusting_client(), &url).await.unwrap_err();
     assert!(error.contains("invalid peer certificate"), "{error}");
-    let error = get(&https(AMPLE).unwrap(), &url).await.unwrap_err();
+    let error = get(&https(AMPLE), &url).await.unwrap_err();
     assert!(error.contains("certificate"), "{error}");
+
+    assert!(error.contains("SSL_CERT_FILE"), "{error}");
 
     // Vouched for, but as another host's.
     let (address, _) = server(Some(elsewhere.acceptor(&TLS13))).await;
@@ -218,7 +244,7 @@ async fn without_root_certificates_https_says_what_to_do() {
 async fn the_time_limit_covers_the_handshake() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let client = https(Duration::from_millis(200)).unwrap();
+    let client = https(Duration::from_millis(200));
     let begun = Instant::now();
     let url = format!("https://{address}/keys");
     let (error, held) = tokio::join!(get(&client, &url), listener.accept());
@@ -226,4 +252,35 @@ async fn the_time_limit_covers_the_handshake() {
     let error = error.unwrap_err();
     assert!(error.contains("no connection within 200ms"), "{error}");
     assert!(begun.elapsed() >= Duration::from_millis(200));
+}
+
+/// A certificate as `openssl req -x509` makes it: of a CA, whether it is trusted or not.
+#[tokio::test]
+async fn a_certificate_of_a_ca_in_place_of_a_servers_says_what_to_do() {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut parameters = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+    parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let certificate = parameters.self_signed(&key).unwrap();
+    let identity = Identity { certificate, key };
+    let (address, _) = server(Some(identity.acceptor(&TLS13))).await;
+    let url = format!("https://{address}/keys");
+    for client in [identity.trusting_client(), https(AMPLE)] {
+        let error = get(&client, &url).await.unwrap_err();
+        assert!(error.contains("CaUsedAsEndEntity"), "{error}");
+        assert!(error.contains("CA:FALSE"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_has_expired_says_what_to_do() {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut parameters = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+    parameters.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    let certificate = parameters.self_signed(&key).unwrap();
+    let identity = Identity { certificate, key };
+    let (address, _) = server(Some(identity.acceptor(&TLS13))).await;
+    let url = format!("https://{address}/keys");
+    let error = get(&identity.trusting_client(), &url).await.unwrap_err();
+    assert!(error.contains("expired"), "{error}");
+    assert!(error.contains("clock"), "{error}");
 }

@@ -50,6 +50,8 @@ reasons! {
     ISSUER_MISMATCH = "issuer_mismatch";
     /// An `aud` without any of the configured.
     AUDIENCE_MISMATCH = "audience_mismatch";
+    /// A `sub` other than the configured.
+    SUBJECT_MISMATCH = "subject_mismatch";
     /// A verdict that ended between being given and being used: its key was withdrawn, or it expired.
     VERDICT_ENDED = "verdict_ended";
     /// The verifier panicked.

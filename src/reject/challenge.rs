@@ -4,7 +4,10 @@ use std::fmt::Write;
 
 use http::HeaderValue;
 
-use crate::error::{AuthError, AuthErrorKind, ConfigError};
+use crate::{
+    error::{AuthError, AuthErrorKind, ConfigError},
+    url,
+};
 
 /// The challenge of each kind, built once; only what an error brings of its own is built with it.
 #[derive(Clone, Debug)]
@@ -57,18 +60,15 @@ impl Challenges {
         Ok(())
     }
 
-    pub(crate) fn set_resource_metadata(&mut self, url: &str) -> Result<(), ConfigError> {
-        let absolute = url.starts_with("https://") || url.starts_with("http://");
-        let parsed = url.parse::<http::Uri>().ok();
-        let has_host = parsed.is_some_and(|uri| uri.host().is_some_and(|host| !host.is_empty()));
-        if !absolute || !has_host || !url.bytes().all(is_description_byte) {
-            return Err(ConfigError::new(format!(
-                "the resource metadata URL `{}` must be absolute, such as https://api.example.com/… \
-                 (RFC 9728 §5.1)",
-                url.escape_debug()
-            )));
-        }
-        self.resource_metadata = Some(url.to_owned());
+    pub(crate) fn set_resource_metadata(&mut self, address: &str) -> Result<(), ConfigError> {
+        url::web(address).map_err(|wrong| {
+            ConfigError::new(format!(
+                "the resource metadata URL `{}` {wrong}; it must be absolute, such as \
+                 https://api.example.com/.well-known/oauth-protected-resource (RFC 9728 §5.1)",
+                url::shown(address)
+            ))
+        })?;
+        self.resource_metadata = Some(address.to_owned());
         self.rebuild();
         Ok(())
     }

@@ -10,7 +10,10 @@ use super::{
     problem::{Problem, problem_response},
     trace_id::TraceId,
 };
-use crate::error::{AuthError, AuthErrorKind, ConfigError};
+use crate::{
+    error::{AuthError, AuthErrorKind, ConfigError},
+    url,
+};
 
 /// The default answer to a refused request: a problem document of RFC 9457, or, where the request is
 /// gRPC, an answer in gRPC (see [`is_grpc`](crate::is_grpc)).
@@ -72,18 +75,25 @@ impl ProblemJson {
         problems
     }
 
-    /// Sets the URI that the `type`s begin with. The name of the problem (`unauthorized`,
-    /// `token-revoked`, `access-denied`, `bad-request`, `service-unavailable`) follows as it is: end
-    /// the base with `/`, `#` or `:`.
+    /// Sets the URI that each `type` begins with. The name of the problem (`unauthorized`,
+    /// `token-revoked`, `access-denied`, `bad-request`, `service-unavailable`) is appended as it
+    /// is: end the base with `/`, `#`, `=` or `:`.
     ///
     /// # Errors
-    /// If `base` is no URI.
+    /// Returns an error if the base, or the base followed by such a name, is not a URI (RFC 3986).
     pub fn type_base(mut self, base: &str) -> Result<Self, ConfigError> {
-        if !is_uri(base) {
-            return Err(ConfigError::new(format!(
-                "the type base `{}` is no URI: write it as in `https://docs.example.com/errors/`",
+        let invalid = |wrong: &str| {
+            ConfigError::new(format!(
+                "the type base `{}` {wrong}; write it as in `https://docs.example.com/errors/`",
                 base.escape_debug()
-            )));
+            ))
+        };
+        url::check(base).map_err(invalid)?;
+        for kind in AuthErrorKind::ALL {
+            let whole = format!("{base}{}", kind.slug());
+            if url::check(&whole).is_err() || !url::same_authority(base, &whole) {
+                return Err(invalid("cannot be followed by the name of a problem"));
+            }
         }
         self.type_base = Some(base.to_owned());
         self.build_heads();
@@ -277,20 +287,6 @@ impl fmt::Debug for ProblemJson {
     }
 }
 
-/// A scheme, a colon, and characters that a URI may hold (RFC 3986 §2, §3.1).
-fn is_uri(text: &str) -> bool {
-    let Some((scheme, rest)) = text.split_once(':') else {
-        return false;
-    };
-    scheme.starts_with(|first: char| first.is_ascii_alphabetic())
-        && scheme
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
-        && !rest.is_empty()
-        && escapes_are_whole(rest.as_bytes())
-        && rest.bytes().all(is_uri_byte)
-}
-
 /// Whether a URI reference may hold it (RFC 3986 §2).
 fn is_uri_byte(byte: u8) -> bool {
     is_path_byte(byte) || b"?#[]".contains(&byte)
@@ -340,13 +336,6 @@ const fn is_path_byte(byte: u8) -> bool {
                 | b'@'
                 | b'%'
         )
-}
-
-fn escapes_are_whole(bytes: &[u8]) -> bool {
-    bytes
-        .iter()
-        .enumerate()
-        .all(|(at, byte)| *byte != b'%' || bytes.get(at..).is_some_and(begins_with_escape))
 }
 
 fn begins_with_escape(bytes: &[u8]) -> bool {

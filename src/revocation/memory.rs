@@ -58,8 +58,10 @@ impl InMemoryRevocation {
         issued_until: NumericDate,
         kept_until: NumericDate,
     ) -> BoxFuture<Result<(), StoreError>> {
+        // The clock is the user's, and is not asked with the lock held.
+        let now = self.0.clock.now();
         let mut list = self.0.list.write().unwrap_or_else(PoisonError::into_inner);
-        list.forget(self.0.clock.now());
+        list.forget(now);
         let added = if list.len() < self.0.at_most {
             list.add(subject, issued_until, kept_until);
             Ok(())

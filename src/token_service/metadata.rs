@@ -9,12 +9,12 @@ use std::{
     time::Duration,
 };
 
-use http::{Request, Response, Uri};
+use http::{Request, Response};
 use serde_json::{Map, Value, json};
 use tower_service::Service;
 
 use super::document::Document;
-use crate::{body::ResponseBody, error::ConfigError};
+use crate::{body::ResponseBody, error::ConfigError, url};
 
 /// Publishes the metadata of the authorization server (RFC 8414), for everybody: a service for
 /// `/.well-known/oauth-authorization-server`, followed by the path of the issuer if it has one. Made by
@@ -109,18 +109,14 @@ impl ServeMetadata {
 }
 
 /// Whether it is an absolute URL of http or https, without a fragment.
-pub(super) fn absolute(url: &str) -> Result<(), ConfigError> {
-    let parsed = url.parse::<Uri>().ok();
-    let is_web = parsed.is_some_and(|uri| {
-        matches!(uri.scheme_str(), Some("http" | "https"))
-            && uri.host().is_some_and(|host| !host.is_empty())
-    });
-    if is_web && !url.contains('#') {
-        return Ok(());
-    }
-    Err(ConfigError::new(format!(
-        "{url:?} must be an absolute URL without a fragment, such as https://login.example.com/oauth/token"
-    )))
+pub(super) fn absolute(address: &str) -> Result<(), ConfigError> {
+    url::web(address).map(drop).map_err(|wrong| {
+        ConfigError::new(format!(
+            "the URL `{}` {wrong}; it must be an absolute URL, such as \
+             https://login.example.com/oauth/token",
+            url::shown(address)
+        ))
+    })
 }
 
 impl<B> Service<Request<B>> for ServeMetadata {

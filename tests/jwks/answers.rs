@@ -281,3 +281,28 @@ async fn attack_32_what_is_no_key_set_never_replaces_one() {
     }
     assert_eq!(sink.connections().begun, 0, "a redirect was followed");
 }
+
+/// Attack 48: codings that are none, by the list of RFC 9110 §5.6.1.2 and §8.4.
+#[tokio::test]
+async fn attack_48_a_coding_that_is_none_is_no_failure() {
+    let signer = signer("a");
+    for lines in [
+        &["content-encoding:"][..],
+        &["content-encoding: identity"],
+        &["content-encoding: ,Identity , ,"],
+        &["content-encoding: ", "content-encoding: IDENTITY"],
+    ] {
+        let server = Server::new(Does::says("200 OK", lines, &set(&[&signer]))).await;
+        let keys = server.keys().build().unwrap();
+        assert_eq!(keys.ready().await, Ok(()), "{lines:?}");
+    }
+    for lines in [
+        &["content-encoding: identity, gzip"][..],
+        &["content-encoding:", "content-encoding: br"],
+        &["content-encoding: x"],
+    ] {
+        let server = Server::new(Does::says("200 OK", lines, &set(&[&signer]))).await;
+        let error = server.keys().build().unwrap().ready().await.unwrap_err();
+        assert_eq!(error.reason(), "content_encoding", "{lines:?}");
+    }
+}

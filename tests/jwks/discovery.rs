@@ -59,7 +59,7 @@ async fn the_keys_are_found() {
         let signer = Issuer::new(&issuer, Algorithm::EdDSA).unwrap();
         server.at_path("/jwks", Does::answers(&set(&[&signer])));
         server.at_path(&at, metadata(&issuer, &server.url("/jwks")));
-        let keys = RemoteKeySet::discover(&issuer).build().unwrap();
+        let keys = RemoteKeySet::discover(&issuer).no_proxy().build().unwrap();
         keys.ready().await.expect(of);
         let said = at_once(&verifier_of(&issuer, keys), &token(&signer));
         assert_eq!(said, Said::In, "{of}");
@@ -83,7 +83,9 @@ async fn the_keys_have_moved() {
     server.at_path("/jwks", etag(&old));
     server.at_path("/moved", etag(&new));
     server.at_path(OPENID, metadata(&issuer, &server.url("/jwks")));
-    let keys = RemoteKeySet::discover(&issuer).cooldown(Duration::ZERO);
+    let keys = RemoteKeySet::discover(&issuer)
+        .no_proxy()
+        .cooldown(Duration::ZERO);
     let verifier = verifier_of(&issuer, keys.build().unwrap());
     assert_eq!(ask(&verifier, &token(&old)).await, Said::In);
     assert_eq!(ask(&verifier, &token(&new)).await, UNKNOWN);
@@ -178,6 +180,51 @@ async fn attack_32_metadata_that_is_not_believed() {
             "metadata_unreadable",
         ),
         (
+            "a port that does not exist",
+            names("https://127.0.0.1:99999/jwks".into()),
+            "metadata_unreadable",
+        ),
+        (
+            "port 0",
+            names("http://127.0.0.1:0/jwks".into()),
+            "metadata_unreadable",
+        ),
+        (
+            "no ASCII",
+            names("https://example.com/j\u{fc}ks".into()),
+            "metadata_unreadable",
+        ),
+        (
+            "no escape",
+            names("https://example.com/%zz".into()),
+            "metadata_unreadable",
+        ),
+        (
+            "a space",
+            names("https://example.com/j wks".into()),
+            "metadata_unreadable",
+        ),
+        (
+            "a line break",
+            names("https://example.com/jwks\r\n".into()),
+            "metadata_unreadable",
+        ),
+        (
+            "a backslash",
+            names("https://example.com\\@127.0.0.1/".into()),
+            "metadata_unreadable",
+        ),
+        (
+            "a fragment",
+            names("https://example.com/jwks#a".into()),
+            "metadata_unreadable",
+        ),
+        (
+            "a zone of IPv6",
+            names("https://[fe80::1%25eth0]/jwks".into()),
+            "metadata_unreadable",
+        ),
+        (
             "HTML",
             fixed(Does::answers("<html>")),
             "metadata_unreadable",
@@ -220,9 +267,13 @@ async fn attack_32_metadata_that_is_not_believed() {
         let server = server(&signer("a")).await;
         let does = make(&server);
         server.at_path(OPENID, does);
-        let keys = RemoteKeySet::discover(server.url("")).build().unwrap();
+        let keys = RemoteKeySet::discover(server.url(""))
+            .no_proxy()
+            .build()
+            .unwrap();
         let error = keys.ready().await.expect_err(of);
         assert_eq!(error.reason(), expected, "{of}: {error}");
+        assert!(!error.to_string().contains(char::is_control), "{error:?}");
         let fetched = server.paths().iter().any(|path| path == "/jwks");
         assert_eq!(fetched, of.contains("the way to the keys"), "{of}");
         let falls_back = server.paths().iter().any(|path| path == OAUTH);

@@ -98,6 +98,11 @@ async fn what_the_answer_says_is_honoured_within_bounds() {
         ("max-age=86400", day),
         ("max-age=31536000", day),
         ("max-age=nonsense", minute),
+        ("max-age=300, max-age=3600", 300),
+        ("no-cache=\"set-cookie\", max-age=300", 300),
+        ("no-cache, max-age=3600", minute),
+        ("s-maxage=60, max-age=300", 300),
+        ("max-age=99999999999999999999", day),
         ("public", 100),
     ] {
         let header = [(header::CACHE_CONTROL.as_str(), cache_control)];

@@ -17,6 +17,7 @@
 )]
 
 mod answers;
+mod asks_back;
 mod discovery;
 mod faults;
 mod freshness;
@@ -25,6 +26,9 @@ mod issuers;
 mod observed;
 mod odd_keys;
 mod outage;
+mod private_urls;
+mod proxy;
+mod replaced_key;
 mod server;
 #[path = "../support/mod.rs"]
 mod support;
@@ -282,4 +286,14 @@ fn assert_about(time: Duration, seconds: u64, of: &str) {
     let expected = Duration::from_secs(seconds);
     let range = expected..expected + Duration::from_millis(50);
     assert!(range.contains(&time), "{of}: {time:?}, not {expected:?}");
+}
+
+/// To be called before a test sets a subscriber for its thread. While there is one subscriber
+/// alone, `tracing` asks that of the thread which is first to come by an event whether anybody
+/// wants it; another test may have none.
+#[cfg(feature = "tracing")]
+fn share_events_among_tests() {
+    static OTHER: LazyLock<tracing::Dispatch> =
+        LazyLock::new(|| tracing::Dispatch::new(tracing_subscriber::registry()));
+    LazyLock::force(&OTHER);
 }

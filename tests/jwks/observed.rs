@@ -53,6 +53,7 @@ mod events {
 
     #[tokio::test(start_paused = true)]
     async fn a_life_with_its_faults() {
+        share_events_among_tests();
         let log = Log::default();
         let _guard = tracing::subscriber::set_default(registry().with(log.clone()));
         let (old, new) = (signer("a"), signer("b"));
@@ -157,5 +158,74 @@ mod counts {
         seconds(4201).await;
         let seen = counts();
         assert!(seen.contains(&"keys: 0".to_owned()), "{seen:?}");
+    }
+}
+
+/// Each verification is timed once, whether its key is here, is waited for, or does not come.
+#[cfg(feature = "metrics")]
+mod times {
+    use metrics_util::debugging::{DebugValue, DebuggingRecorder};
+
+    use super::super::*;
+
+    /// How often each outcome of a verification was timed since the last time.
+    fn timed(recorder: &DebuggingRecorder) -> Vec<String> {
+        let mut times = Vec::new();
+        for (key, _, _, value) in recorder.snapshotter().snapshot().into_vec() {
+            let key = key.key();
+            if key.name() != "tower_bearer.verification.duration" {
+                continue;
+            }
+            let labels: Vec<_> = key.labels().map(|label| label.value()).collect();
+            match value {
+                DebugValue::Histogram(times) if times.is_empty() => {}
+                DebugValue::Histogram(all) => {
+                    times.push(format!("{} {}", labels.join(" "), all.len()));
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        times.sort();
+        times
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_verification_once() {
+        let recorder = DebuggingRecorder::new();
+        let _guard = metrics::set_default_local_recorder(&recorder);
+        let (old, new) = (signer("a"), signer("b"));
+        let source = Source::of(&[&old]);
+        let verifier = verifier(source.keys().build().unwrap());
+        let (of_old, of_new) = (token(&old), token(&new));
+        // Waited for: the first of all, and one whose key has come meanwhile.
+        assert_eq!(answer(&verifier, &of_old).await.status, 200);
+        assert_eq!(timed(&recorder), ["verified 1"]);
+        // Here.
+        assert_eq!(answer(&verifier, &of_old).await.status, 200);
+        assert_eq!(timed(&recorder), ["verified 1"]);
+        assert_eq!(answer(&verifier, &forged(&of_old)).await.status, 401);
+        assert_eq!(timed(&recorder), ["refused signature_invalid 1"]);
+        // Unknown within the cooldown, at once.
+        assert_eq!(answer(&verifier, &of_new).await.status, 401);
+        assert_eq!(timed(&recorder), ["refused key_unknown 1"]);
+        // Unknown after it, and waited for in vain.
+        seconds(31).await;
+        assert_eq!(answer(&verifier, &of_new).await.status, 401);
+        assert_eq!(timed(&recorder), ["refused key_unknown 1"]);
+        source.gives(&[&old, &new]);
+        seconds(31).await;
+        assert_eq!(answer(&verifier, &of_new).await.status, 200);
+        assert_eq!(timed(&recorder), ["verified 1"]);
+        // It cannot be known, at once and after a while.
+        source.now(Does::Fails);
+        seconds(31).await;
+        for _ in 0..2 {
+            assert_eq!(answer(&verifier, &token_of_kid("c")).await.status, 503);
+            assert_eq!(timed(&recorder), ["unavailable keys_unavailable 1"]);
+        }
+        // Refused before its signature is looked at, which is not timed.
+        let expired = old.token(&json!({ "aud": AUDIENCE, "exp": 1 })).unwrap();
+        assert_eq!(answer(&verifier, &expired).await.status, 401);
+        assert!(timed(&recorder).is_empty());
     }
 }

@@ -142,7 +142,7 @@ async fn attack_29_a_burst_of_unknown_kids_is_one_fetch() {
 /// What cannot be mended by other keys causes no fetch, at any time.
 #[tokio::test(start_paused = true)]
 async fn attack_29_what_no_key_can_mend_causes_no_fetch() {
-    let (source, verifier, known) = warm().await;
+    let (source, verifier, _) = warm().await;
     let with = |changes: Value, header: Value| {
         let mut claims = claims();
         claims["iss"] = ISSUER.into();
@@ -154,23 +154,6 @@ async fn attack_29_what_no_key_can_mend_causes_no_fetch() {
     let unknown = json!({ "alg": "EdDSA", "kid": "b" });
     seconds(60).await;
     for (of, token, expected) in [
-        ("a known kid, forged", forged(&token(&known)), BAD_SIGNATURE),
-        (
-            "a known kid, another's signature",
-            token(&signer("a")),
-            BAD_SIGNATURE,
-        ),
-        (
-            "a known kid, another algorithm",
-            with(json!({}), json!({ "alg": "ES256", "kid": "a" })),
-            UNKNOWN,
-        ),
-        ("no kid", token_without_kid(&signer("b")), BAD_SIGNATURE),
-        (
-            "no kid, an algorithm without a key",
-            with(json!({}), json!({ "alg": "RS256" })),
-            UNKNOWN,
-        ),
         (
             "expired",
             with(json!({ "exp": NOW - 61 }), unknown.clone()),

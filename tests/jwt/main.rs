@@ -14,8 +14,12 @@
 )]
 
 mod algorithm;
+#[cfg(feature = "jsonwebtoken")]
+mod bridge;
 mod cached;
 mod claims;
+#[cfg(feature = "tracing")]
+mod faults;
 mod form;
 mod issuers;
 mod keys;
@@ -33,6 +37,8 @@ use futures_util::FutureExt;
 use http::{Request, Response, header};
 use serde_json::{Value, json};
 use tower::{Layer, ServiceExt, service_fn};
+#[cfg(feature = "jsonwebtoken")]
+use tower_bearer::jsonwebtoken::JsonWebTokenVerifier;
 use tower_bearer::{
     Algorithm, AuthError, BearerAuthLayer, BearerToken, Claims, JwtVerifier, JwtVerifierBuilder,
     ManualClock, NumericDate, Verification, Verifier, testing::Issuer,
@@ -123,6 +129,9 @@ fn verify<V: Verifier>(verifier: &V, token: &str) -> Result<Claims<V::Claims>, A
 /// A service behind the layer, and how often it was called.
 struct Guard {
     layer: BearerAuthLayer<JwtVerifier>,
+    /// The same by the keys and the validation of jsonwebtoken, where it can say the same.
+    #[cfg(feature = "jsonwebtoken")]
+    bridge: Option<BearerAuthLayer<JsonWebTokenVerifier>>,
     calls: Arc<AtomicUsize>,
 }
 
@@ -130,16 +139,46 @@ impl Guard {
     fn new(verifier: JwtVerifier) -> Self {
         Self {
             layer: BearerAuthLayer::new(verifier),
+            #[cfg(feature = "jsonwebtoken")]
+            bridge: None,
             calls: Arc::default(),
         }
     }
 
     /// A guard that trusts one issuer.
     fn of(algorithm: Algorithm) -> Self {
-        Self::new(builder(issuer(algorithm)).build().unwrap())
+        let guard = Self::new(builder(issuer(algorithm)).build().unwrap());
+        #[cfg(feature = "jsonwebtoken")]
+        let guard = Self {
+            bridge: bridge::verifier(issuer(algorithm)).map(BearerAuthLayer::new),
+            ..guard
+        };
+        guard
     }
 
+    /// Sends the token to the verifier, and to the one by jsonwebtoken's types, which must agree.
     fn send(&self, token: &str) -> Response<String> {
+        let response = self.send_to(&self.layer, token);
+        #[cfg(feature = "jsonwebtoken")]
+        if let Some(bridge) = &self.bridge {
+            let calls = self.calls.load(Ordering::SeqCst);
+            let bridged = self.send_to(bridge, token);
+            self.calls.store(calls, Ordering::SeqCst);
+            let reason = |response: &Response<String>| {
+                let error = response.extensions().get::<AuthError>();
+                error.map(AuthError::reason)
+            };
+            assert_eq!(bridged.status(), response.status(), "{token}");
+            assert_eq!(reason(&bridged), reason(&response), "{token}");
+        }
+        response
+    }
+
+    fn send_to<V>(&self, layer: &BearerAuthLayer<V>, token: &str) -> Response<String>
+    where
+        V: Verifier<Claims = ()> + Send + Sync + 'static,
+        V::Future: Send,
+    {
         let calls = Arc::clone(&self.calls);
         let inner = service_fn(move |_: Request<()>| {
             calls.fetch_add(1, Ordering::SeqCst);
@@ -149,8 +188,7 @@ impl Guard {
             .header(header::AUTHORIZATION, format!("Bearer {token}"))
             .body(())
             .unwrap();
-        let response = self
-            .layer
+        let response = layer
             .layer(inner)
             .oneshot(request)
             .now_or_never()

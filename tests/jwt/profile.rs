@@ -1,9 +1,9 @@
 //! attacks.md 18: `typ`, and the access token profile of RFC 9068.
 
 use serde_json::{Value, json};
-use tower_bearer::{Algorithm, reason};
+use tower_bearer::{Algorithm, JwtVerifier, JwtVerifierBuilder, reason};
 
-use crate::{Guard, NOW, builder, claims_with, good_claims, issuer};
+use crate::{AUDIENCE, Guard, NOW, builder, claims_with, clock, good_claims, issuer};
 
 const ALGORITHM: Algorithm = Algorithm::ES256;
 
@@ -37,6 +37,12 @@ fn typ_is_compared_in_any_case_and_with_application_or_without() {
         (json!("text/at+jwt"), false, false),
         (json!("at+jwt "), false, false),
         (json!("at+jw"), false, false),
+        // As many characters as `application/` has, and one more or less.
+        (json!("xxxxxxxxxxxxat+jwt"), false, false),
+        (json!("application.at+jwt"), false, false),
+        (json!("applicationxat+jwt"), false, false),
+        (json!("x-application/at+jwt"), false, false),
+        (json!("pplication/at+jwt"), false, false),
         (json!("xat+jwt"), false, false),
         (json!(""), false, false),
         (json!("JWS"), false, false),
@@ -113,4 +119,36 @@ fn types_of_one_s_own() {
     for typ in [json!("JWT"), json!("at+jwt"), json!(null)] {
         guard.refuses(&token(typ, &good_claims()), reason::TYPE_MISMATCH);
     }
+}
+
+fn without_issuer(typ: &str) -> String {
+    let header = json!({ "alg": "ES256", "typ": typ });
+    let claims = claims_with(json!({ "iss": null }));
+    issuer(ALGORITHM)
+        .token_with_header(&header, &claims)
+        .unwrap()
+}
+
+fn any_issuer() -> JwtVerifierBuilder<()> {
+    JwtVerifier::builder()
+        .any_issuer()
+        .audience(AUDIENCE)
+        .key(issuer(ALGORITHM).key().unwrap())
+        .clock(clock())
+}
+
+#[test]
+fn any_issuer_accepts_a_token_without_iss() {
+    let guard = Guard::new(any_issuer().build().unwrap());
+    guard.passes(&without_issuer("JWT"));
+    guard.passes(&without_issuer("at+jwt"));
+}
+
+/// RFC 9068 §2.2: `iss` is required, whoever it is.
+#[test]
+fn the_profile_with_any_issuer_rejects_a_token_without_iss() {
+    let guard = Guard::new(any_issuer().access_token_profile().build().unwrap());
+    guard.refuses(&without_issuer("at+jwt"), reason::CLAIM_MISSING);
+    let other = claims_with(json!({ "iss": "https://another.example" }));
+    guard.passes(&token(json!("at+jwt"), &other));
 }

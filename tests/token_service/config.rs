@@ -122,3 +122,34 @@ fn a_client_that_makes_no_sense_is_not_built() {
             .contains("twice")
     );
 }
+
+/// Attack 48: what is a URL is decided as for key sets and challenges.
+#[test]
+fn an_issuer_or_an_endpoint_that_is_no_url_is_rejected() {
+    let server = builder().build().unwrap();
+    for url in [
+        "https://login.example.com:99999/",
+        "https://login.example.com:0/",
+        "https://login.example.com/\u{fc}",
+        "https://login.example.com/%zz",
+        "https://login.example.com/a b",
+        "https://login.example.com/\r\n",
+        "https://user:s3cret@login.example.com/",
+        "https:///path",
+        "urn:example:issuer",
+    ] {
+        let metadata = || server.metadata();
+        for error in [
+            builder().issuer(url).build().unwrap_err(),
+            metadata().token_endpoint(url).unwrap_err(),
+            metadata().jwks_uri(url).unwrap_err(),
+            metadata().revocation_endpoint(url).unwrap_err(),
+            metadata().service_documentation(url).unwrap_err(),
+        ] {
+            let error = error.to_string();
+            assert!(error.contains("absolute URL"), "{error}");
+            let unfit = error.contains("s3cret") || error.contains(char::is_control);
+            assert!(!unfit, "{error}");
+        }
+    }
+}

@@ -172,18 +172,27 @@ impl Copy {
 
     /// Takes over what was read. Nothing is ever taken back: what was revoked stays so, also if Redis has lost it.
     fn take<'a>(&self, entries: impl Iterator<Item = &'a str>) -> Result<(), StoreError> {
+        // The clock and the subscriber are the user's, and are not called with the lock held.
+        let now = self.settings.clock.now();
+        let mut unreadables = 0_usize;
         let mut list = self.list.write().unwrap_or_else(PoisonError::into_inner);
-        list.forget(self.settings.clock.now());
+        list.forget(now);
+        let mut taken = Ok(());
         for entry in entries {
             if list.len() >= AT_MOST_HERE {
-                return Err(StoreError::new("there is no room for more revocations"));
+                taken = Err(StoreError::new("there is no room for more revocations"));
+                break;
             }
             match Entry::read(entry) {
                 Some(entry) => list.add(entry.subject, entry.issued_until, entry.kept_until),
-                None => unreadable(),
+                None => unreadables = unreadables.saturating_add(1),
             }
         }
-        Ok(())
+        drop(list);
+        for _ in 0..unreadables {
+            unreadable();
+        }
+        taken
     }
 
     /// Adds a revocation, in Redis and then here.

@@ -2,17 +2,16 @@
 
 use http::{Uri, uri::Scheme};
 
-use crate::error::ConfigError;
+use crate::{error::ConfigError, url};
 
 /// A URL of https, or of http on this machine or where that was allowed.
-#[derive(Clone, Debug)]
 pub(super) struct Address {
     pub(super) uri: Uri,
-    /// On which terms others that it names may be trusted.
+    /// Which URLs a document that was fetched from here may name.
     terms: Terms,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Terms {
     Https,
     Loopback,
@@ -20,57 +19,42 @@ enum Terms {
 }
 
 impl Address {
-    pub(super) fn parse(url: &str, insecure_http: bool) -> Result<Self, ConfigError> {
-        let terms = match (insecure_http, parse(url)) {
-            (true, _) => Terms::AnyHttp,
-            (false, Ok(uri)) if is_loopback(&uri) => Terms::Loopback,
-            _ => Terms::Https,
+    pub(super) fn parse(text: &str, insecure_http: bool) -> Result<Self, ConfigError> {
+        let invalid =
+            |wrong: &str| ConfigError::new(format!("the URL `{}` {wrong}", url::shown(text)));
+        let uri = url::web(text).map_err(invalid)?;
+        let terms = match insecure_http {
+            true => Terms::AnyHttp,
+            false if is_loopback(&uri) => Terms::Loopback,
+            false => Terms::Https,
         };
-        let uri =
-            allowed(url, terms).map_err(|wrong| ConfigError::new(format!("{url:?} {wrong}")))?;
+        check_scheme(&uri, terms).map_err(invalid)?;
         Ok(Self { uri, terms })
     }
 
-    /// A URL that a document from here names: on the same terms, so that one from the network does not
-    /// lead to this machine.
-    pub(super) fn named_here(&self, url: &str) -> Result<Uri, &'static str> {
-        allowed(url, self.terms)
+    /// Reads a URL that a document from here names. It is held to the same terms, so that a
+    /// document from the network does not lead to this machine.
+    pub(super) fn named_here(&self, text: &str) -> Result<Uri, &'static str> {
+        let uri = url::web(text)?;
+        check_scheme(&uri, self.terms)?;
+        Ok(uri)
     }
 }
 
-fn parse(url: &str) -> Result<Uri, &'static str> {
-    let uri: Uri = url.parse().map_err(|_| "is not a URL")?;
-    if uri.scheme().is_none() || uri.host().is_none_or(str::is_empty) {
-        return Err("is not an absolute URL");
+fn check_scheme(uri: &Uri, terms: Terms) -> Result<(), &'static str> {
+    let allowed = uri.scheme() == Some(&Scheme::HTTPS)
+        || match terms {
+            Terms::AnyHttp => true,
+            Terms::Loopback => is_loopback(uri),
+            Terms::Https => false,
+        };
+    if allowed {
+        return Ok(());
     }
-    if url.contains('#') {
-        return Err("has a fragment, which is not sent: leave it out");
-    }
-    if uri
-        .authority()
-        .is_some_and(|authority| authority.as_str().contains('@'))
-    {
-        return Err("has user information in it, which would be shown in logs: leave it out");
-    }
-    Ok(uri)
-}
-
-fn allowed(url: &str, terms: Terms) -> Result<Uri, &'static str> {
-    let uri = parse(url)?;
-    if uri.scheme() == Some(&Scheme::HTTPS) {
-        return Ok(uri);
-    }
-    if uri.scheme() != Some(&Scheme::HTTP) {
-        return Err("is neither https nor http");
-    }
-    match terms {
-        Terms::AnyHttp => Ok(uri),
-        Terms::Loopback if is_loopback(&uri) => Ok(uri),
-        _ => Err(
-            "is not https: whoever can answer in its place can issue tokens; if there is nobody, \
-             allow it by `allow_insecure_http`",
-        ),
-    }
+    Err(
+        "is not https, so that anybody between here and there could issue tokens; if there is \
+         nobody, allow it by `allow_insecure_http`",
+    )
 }
 
 fn is_loopback(uri: &Uri) -> bool {
@@ -105,6 +89,7 @@ mod tests {
             ("http://169.254.169.254/", false),
             ("https://user:password@login.example.com/", false),
             ("https://login.example.com/#keys", false),
+            ("https://login.example.com:99999/", false),
             ("ftp://login.example.com/", false),
             ("file:///etc/passwd", false),
             ("/jwks", false),
@@ -122,8 +107,23 @@ mod tests {
         assert!(here.named_here("https://keys.example.com/jwks").is_ok());
         assert!(here.named_here("http://127.0.0.1/jwks").is_err());
         assert!(here.named_here("http://keys.example.com/jwks").is_err());
+        assert!(here.named_here("https://keys.example.com:99999/").is_err());
         let here = Address::parse("http://127.0.0.1:4500", false).unwrap();
         assert!(here.named_here("http://127.0.0.1:4501/jwks").is_ok());
         assert!(here.named_here("http://169.254.169.254/").is_err());
+    }
+
+    /// Attack 44.
+    #[test]
+    fn an_error_shows_no_secret_of_the_url() {
+        for url in [
+            "http://login.example.com/jwks?code=s3cret",
+            "https://user:s3cret@login.example.com/jwks",
+            "https://login.example.com:99999/?code=s3cret",
+        ] {
+            let error = Address::parse(url, false).err().unwrap().to_string();
+            assert!(!error.contains("s3cret"), "{error}");
+            assert!(error.contains("login.example.com"), "{error}");
+        }
     }
 }

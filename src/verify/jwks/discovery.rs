@@ -7,7 +7,7 @@ use super::{
     fetch::{self, Transport},
     status::KeySetError,
 };
-use crate::{error::ConfigError, json};
+use crate::{error::ConfigError, json, url};
 
 /// An issuer, and the addresses of its metadata.
 pub(super) struct Discovery {
@@ -20,12 +20,14 @@ impl Discovery {
         let address = Address::parse(issuer, insecure_http)?;
         if address.uri.query().is_some() {
             return Err(ConfigError::new(format!(
-                "{issuer:?} has a query, which the name of an issuer has not (RFC 8414 §2)"
+                "the issuer `{}` has a query, which no issuer has (RFC 8414 §2): leave it out",
+                url::shown(issuer)
             )));
         }
-        // A slash at its end is part of the name, but not of the addresses.
+        // A slash at the end is part of the issuer's name, but not of the addresses.
         let base = issuer.strip_suffix('/').unwrap_or(issuer);
-        let path = address.uri.path().trim_end_matches('/');
+        let path = address.uri.path();
+        let path = path.strip_suffix('/').unwrap_or(path);
         let origin = base.strip_suffix(path).unwrap_or(base);
         let document = |url: String| Address::parse(&url, insecure_http);
         Ok(Self {
@@ -54,7 +56,7 @@ impl Discovery {
             let uri = &document.uri;
             KeySetError::new(
                 "metadata_unreadable",
-                format!("the metadata at {uri} {what}"),
+                format_args!("the metadata at {uri} {what}"),
             )
         };
         let text = std::str::from_utf8(&answer.body).map_err(|_| unreadable("is not UTF-8"))?;
@@ -70,7 +72,7 @@ impl Discovery {
             Some(_) => {
                 return Err(KeySetError::new(
                     "issuer_mismatch",
-                    format!(
+                    format_args!(
                         "the metadata at {} is of another issuer than {:?}",
                         document.uri, self.issuer
                     ),
@@ -112,12 +114,24 @@ mod tests {
                 "http://127.0.0.1:4400/realms/a/.well-known/openid-configuration",
                 "http://127.0.0.1:4400/.well-known/oauth-authorization-server/realms/a",
             ),
+            (
+                "https://example.com/a//",
+                "https://example.com/a//.well-known/openid-configuration",
+                "https://example.com/.well-known/oauth-authorization-server/a/",
+            ),
         ] {
             let discovery = Discovery::new(issuer, false).unwrap();
             let found = discovery.documents.map(|address| address.uri.to_string());
             assert_eq!(found, [openid, oauth], "{issuer}");
         }
-        assert!(Discovery::new("https://example.com?tenant=a", false).is_err());
-        assert!(Discovery::new("http://example.com", false).is_err());
+        for issuer in [
+            "https://example.com?tenant=a",
+            "http://example.com",
+            "https://example.com:99999",
+            "https://example.com/\u{fc}",
+            "https://example.com/%zz",
+        ] {
+            assert!(Discovery::new(issuer, false).is_err(), "{issuer}");
+        }
     }
 }

@@ -9,17 +9,14 @@ use std::{
 
 use http::{
     HeaderMap, HeaderValue, Request, Response, StatusCode, Uri,
-    header::{
-        ACCEPT, ACCEPT_ENCODING, AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, ETAG,
-        IF_NONE_MATCH, USER_AGENT,
-    },
+    header::{ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, ETAG, IF_NONE_MATCH, USER_AGENT},
     response,
 };
 use http_body::Body;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tower_service::Service;
 
-use super::{Address, BoxError, Document, discovery::Discovery, status::KeySetError};
+use super::{Address, BoxError, Document, discovery::Discovery, freshness, status::KeySetError};
 use crate::verify::BoxFuture;
 
 /// For longer no connection takes that is worth waiting for.
@@ -67,7 +64,13 @@ impl Fetcher {
         let (uri, transport) = match &self.0 {
             Source::Function(f) => {
                 let json = f().await.map_err(|error| {
-                    KeySetError::new("function_failed", format!("the function failed: {error}"))
+                    KeySetError::new(
+                        "function_failed",
+                        format_args!(
+                            "the function failed: {}",
+                            without_queries(&error.to_string())
+                        ),
+                    )
                 })?;
                 if json.len() > MAX_BYTES {
                     return Err(too_large());
@@ -85,7 +88,7 @@ impl Fetcher {
         };
         let known = known.filter(|known| known.of == uri);
         let answer = get(transport, uri.clone(), known.map(|known| &known.etag)).await?;
-        let max_age = max_age(&answer.headers);
+        let max_age = freshness::of(&answer.headers);
         if answer.status == StatusCode::NOT_MODIFIED {
             return Ok(Fetched::NotModified { max_age });
         }
@@ -94,7 +97,7 @@ impl Fetcher {
             etag: etag.clone(),
         });
         let json = String::from_utf8(answer.body.into())
-            .map_err(|_| KeySetError::new("unreadable", "the answer is not UTF-8".to_owned()))?;
+            .map_err(|_| KeySetError::new("unreadable", "the answer is not UTF-8"))?;
         Ok(Fetched::Keys {
             json,
             max_age,
@@ -156,15 +159,47 @@ where
     T::Data: Send,
     T::Error: Into<BoxError>,
 {
-    // Clients need not be `Sync`.
-    let client = Mutex::new(client);
-    Arc::new(move |request| {
-        let client = client
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        Box::pin(send(client, request.map(|()| B::default())))
+    let client = Spare(Mutex::new(Some(client)));
+    Arc::new(move |request| match client.get() {
+        Some(client) => Box::pin(send(client, request.map(|()| B::default()))),
+        None => Box::pin(async {
+            Err(KeySetError::new(
+                "connection",
+                "another fetch is making use of the client",
+            ))
+        }),
     })
+}
+
+/// A client to make clones of, which need not be `Sync`.
+///
+/// It is taken out to be cloned, and put back: its `clone` is foreign code, and is not called with
+/// a lock held (Attack 43). There is one fetch at a time, so that nobody misses it meanwhile.
+struct Spare<S>(Mutex<Option<S>>);
+
+impl<S: Clone> Spare<S> {
+    fn get(&self) -> Option<S> {
+        /// Puts the client back, also if its `clone` panics.
+        struct Taken<'a, S>(&'a Spare<S>, Option<S>);
+
+        impl<S> Drop for Taken<'_, S> {
+            fn drop(&mut self) {
+                if self.1.is_some() {
+                    self.1 = self.0.exchange(self.1.take());
+                }
+            }
+        }
+
+        let taken = Taken(self, self.exchange(None));
+        taken.1.clone()
+    }
+}
+
+impl<S> Spare<S> {
+    fn exchange(&self, client: Option<S>) -> Option<S> {
+        let mut place = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut place, client)
+    }
 }
 
 async fn send<S, B, T>(
@@ -181,7 +216,7 @@ where
     let ready = poll_fn(|cx| client.poll_ready(cx));
     tokio::time::timeout(CONNECT_TIMEOUT, ready)
         .await
-        .map_err(|_| KeySetError::new("timeout", "the client did not become ready".to_owned()))?
+        .map_err(|_| KeySetError::new("timeout", "the client did not become ready"))?
         .map_err(unreachable)?;
     let (parts, body) = client
         .call(request)
@@ -192,14 +227,10 @@ where
     if parts.status != StatusCode::OK {
         return Ok(Response::from_parts(parts, Document::new()));
     }
-    if parts
-        .headers
-        .get(CONTENT_ENCODING)
-        .is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
-    {
+    if freshness::is_coded(&parts.headers) {
         return Err(KeySetError::new(
             "content_encoding",
-            "the answer has a content coding, though none was asked for".to_owned(),
+            "the answer has a content coding, though none was asked for",
         ));
     }
     let declared = parts.headers.get(CONTENT_LENGTH);
@@ -218,7 +249,7 @@ where
 fn too_large() -> KeySetError {
     KeySetError::new(
         "too_large",
-        format!("the answer is larger than {MAX_BYTES} bytes"),
+        format_args!("the answer is larger than {MAX_BYTES} bytes"),
     )
 }
 
@@ -226,7 +257,7 @@ fn too_large() -> KeySetError {
 fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
-    for _ in 0..4 {
+    for _ in 0..6 {
         let Some(error) = source else { break };
         let more = error.to_string();
         if !text.ends_with(&more) {
@@ -235,29 +266,31 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
         }
         source = error.source();
     }
-    text
+    without_queries(&text)
 }
 
-/// For how long the answer says that it is fresh (RFC 9111 §4.2), from now on.
-fn max_age(headers: &HeaderMap) -> Option<Duration> {
-    let mut found = None;
-    for line in headers.get_all(CACHE_CONTROL) {
-        for directive in line.to_str().ok()?.split(',') {
-            let (name, value) = directive.split_once('=').unwrap_or((directive, ""));
-            let name = name.trim();
-            if name.eq_ignore_ascii_case("no-store") || name.eq_ignore_ascii_case("no-cache") {
-                return Some(Duration::ZERO);
+/// The text of an error that others wrote, without the queries of the URLs in it, which may be
+/// secrets (Attack 44): some clients name the URL that they could not reach.
+fn without_queries(text: &str) -> String {
+    let mut kept = String::with_capacity(text.len());
+    for word in text.split_inclusive(char::is_whitespace) {
+        match word.split_once('?') {
+            Some((before, query)) if before.contains('/') => {
+                kept.push_str(before);
+                // What stands around the URL is not part of it.
+                let end = query.trim_end_matches(|character: char| {
+                    character.is_whitespace()
+                        || matches!(
+                            character,
+                            ')' | ']' | '>' | '"' | '\'' | ':' | ';' | ',' | '.'
+                        )
+                });
+                kept.push_str(query.get(end.len()..).unwrap_or_default());
             }
-            if name.eq_ignore_ascii_case("max-age") {
-                let seconds = value.trim().trim_matches('"').parse::<u64>();
-                found = Some(Duration::from_secs(seconds.unwrap_or(0)));
-            }
+            _ => kept.push_str(word),
         }
     }
-    let age = headers
-        .get(AGE)
-        .and_then(|age| age.to_str().ok()?.parse().ok());
-    found.map(|found| found.saturating_sub(Duration::from_secs(age.unwrap_or(0))))
+    kept
 }
 
 /// The whole of a fetch, which comes to an end in time, and to no other than an error if it panics.
@@ -271,11 +304,11 @@ where
         Ok(Ok(fetched)) => fetched,
         Ok(Err(_)) => Err(KeySetError::new(
             "panic",
-            "the client or the function panicked".to_owned(),
+            "the client or the function panicked",
         )),
         Err(_) => Err(KeySetError::new(
             "timeout",
-            format!("no answer within {time:?}"),
+            format_args!("no answer within {time:?}"),
         )),
     }
 }
@@ -284,35 +317,49 @@ where
 mod tests {
     use super::*;
 
+    /// Attack 44.
     #[test]
-    fn freshness_is_read_as_rfc_9111_has_it() {
-        for (cache_control, age, expected) in [
-            (None, None, None),
-            (Some("max-age=300"), None, Some(300)),
+    fn an_error_of_a_client_is_told_without_queries() {
+        for (text, expected) in [
+            ("no route to host", "no route to host"),
+            ("is it down?", "is it down?"),
             (
-                Some("public, Max-Age = 300 , must-revalidate"),
-                None,
-                Some(300),
+                "error for url (https://h/jwks?key=s3cret): timed out",
+                "error for url (https://h/jwks): timed out",
             ),
-            (Some("max-age=\"300\""), None, Some(300)),
-            (Some("max-age=300"), Some("100"), Some(200)),
-            (Some("max-age=300"), Some("1000"), Some(0)),
-            (Some("s-maxage=300"), None, None),
-            (Some("no-cache"), None, Some(0)),
-            (Some("max-age=300, no-store"), None, Some(0)),
-            (Some("max-age=-1"), None, Some(0)),
-            (Some("max-age=99999999999999999999"), None, Some(0)),
-            (Some("public"), None, None),
+            (
+                "GET \"https://h/jwks?key=s3cret&a=b?c\" failed",
+                "GET \"https://h/jwks\" failed",
+            ),
+            ("GET /jwks?key=s3cret\nand", "GET /jwks\nand"),
+            ("https://h?key=s3cret", "https://h"),
         ] {
-            let mut headers = HeaderMap::new();
-            if let Some(text) = cache_control {
-                headers.insert(CACHE_CONTROL, HeaderValue::from_static(text));
+            assert_eq!(without_queries(text), expected);
+        }
+    }
+
+    /// Attack 43: the client is not locked while it is cloned, and stays if that panics.
+    #[test]
+    fn a_client_is_cloned_without_a_lock() {
+        struct Odd(Arc<Mutex<Option<std::sync::Weak<Spare<Odd>>>>>);
+
+        impl Clone for Odd {
+            fn clone(&self) -> Self {
+                let spare = self.0.lock().unwrap().clone();
+                let spare = spare.expect("as the test says").upgrade().unwrap();
+                assert!(spare.get().is_none(), "it is taken");
+                Self(Arc::clone(&self.0))
             }
-            if let Some(text) = age {
-                headers.insert(AGE, HeaderValue::from_static(text));
-            }
-            let expected = expected.map(Duration::from_secs);
-            assert_eq!(max_age(&headers), expected, "{cache_control:?} {age:?}");
+        }
+
+        let slot = Arc::default();
+        let spare = Arc::new(Spare(Mutex::new(Some(Odd(Arc::clone(&slot))))));
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| spare.get()));
+        assert!(panicked.is_err());
+        slot.clear_poison();
+        *slot.lock().unwrap() = Some(Arc::downgrade(&spare));
+        for _ in 0..3 {
+            assert!(spare.get().is_some());
         }
     }
 }

@@ -1,20 +1,19 @@
 //! [`Keeper`]: owns the task that fetches keys, and answers those who miss one.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use tokio::{
     runtime::Handle,
-    sync::watch,
     task::AbortHandle,
     time::{Instant, timeout},
 };
 
 use super::{
     fetch::Fetcher,
-    refresh::{Running, Shared, Snapshot},
+    refresh::{Attempt, Claim, End, Generation, Progress, Running, Shared},
     settings::Settings,
     status::KeySetError,
 };
@@ -32,23 +31,21 @@ pub(crate) enum Demand {
 
 /// The end of a fetch, to be waited for.
 pub(crate) struct Arrival {
-    ended: watch::Receiver<u64>,
+    end: End,
     at_most: Duration,
 }
 
 impl Arrival {
-    /// Whether there was an end.
-    pub(crate) async fn wait(mut self) -> bool {
-        let ended = self.ended.changed();
+    /// Waits, and returns whether there was an end.
+    pub(crate) async fn wait(self) -> bool {
+        let end = self.end.wait();
         if Handle::try_current().is_err() {
             // Here is nothing to take the time by, which the fetch does itself.
-            return ended.await.is_ok();
+            return end.await;
         }
         // A little more than the fetch itself may take: its runtime may be there, and nobody run it.
         let at_most = self.at_most.saturating_add(Duration::from_millis(500));
-        timeout(at_most, ended)
-            .await
-            .is_ok_and(|ended| ended.is_ok())
+        timeout(at_most, end).await.unwrap_or(false)
     }
 }
 
@@ -80,34 +77,40 @@ impl Keeper {
     }
 
     pub(super) fn generation(&self) -> u64 {
-        self.shared.generation.load(Ordering::Acquire)
+        self.shared.generation()
     }
 
-    pub(super) fn current(&self) -> (u64, Option<Arc<Snapshot>>) {
-        // In this order: keys that are newer than their number are only looked at once more.
-        let generation = self.generation();
-        (generation, self.shared.keys.load_full())
+    pub(super) fn current(&self) -> Arc<Generation> {
+        self.shared.current()
     }
 
     /// Starts the task, if it does not run.
+    ///
+    /// The first one runs where the set was built. When that runtime is gone, the one of the
+    /// caller may be there.
     pub(super) fn start(&self) -> Result<(), KeySetError> {
-        let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
-        if task.as_ref().is_some_and(|task| !task.is_finished()) {
-            return Ok(());
-        }
-        // It was never started, or its runtime is gone; then the one of the caller may be there.
-        let first = self.runtime.clone().filter(|_| task.is_none());
-        for runtime in first.into_iter().chain(Handle::try_current()) {
-            let running = Running::new(&self.shared);
-            let spawned = runtime.spawn(running.keep(Arc::clone(&self.fetcher)));
-            // A runtime that was shut down drops it at once.
-            let is_there = !spawned.is_finished();
-            *task = Some(spawned.abort_handle());
-            if is_there {
-                return Ok(());
+        let here = Handle::try_current().ok();
+        let built_on = self.runtime.as_ref().map(|runtime| (runtime, true));
+        let candidates = [built_on, here.as_ref().map(|runtime| (runtime, false))];
+        let mut running = self.shared.is_running();
+        for (runtime, at_first) in candidates.into_iter().flatten() {
+            if running {
+                break;
             }
+            let task = match Running::claim(&self.shared, at_first) {
+                Claim::Granted(task) => task,
+                Claim::NotFirst => continue,
+                Claim::Running => return Ok(()),
+            };
+            let spawned = runtime.spawn(task.keep(Arc::clone(&self.fetcher)));
+            // A runtime that was shut down drops it at once.
+            running = !spawned.is_finished();
+            let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
+            let former = task.replace(spawned.abort_handle());
+            drop(task);
+            drop(former);
         }
-        Err(no_runtime())
+        if running { Ok(()) } else { Err(no_runtime()) }
     }
 
     pub(super) fn demand(&self, generation: u64) -> Demand {
@@ -119,22 +122,39 @@ impl Keeper {
         if self.generation() != generation {
             return Demand::Changed;
         }
-        if !progress.under_way {
-            let not_yet = progress
-                .not_before
-                .is_some_and(|then| Instant::now() < then);
-            if not_yet || !progress.running {
-                return Demand::Refused(self.shared.refusal(&progress));
-            }
-            progress.under_way = true;
-            self.shared.wake.notify_one();
+        let attempt = progress.ask();
+        if attempt == Attempt::Refused {
+            return Demand::Refused(self.shared.refusal(&progress));
         }
-        Demand::Wait(self.arrival())
+        let arrival = self.arrival(&progress);
+        drop(progress);
+        if attempt == Attempt::Asked {
+            self.shared.wake();
+        }
+        Demand::Wait(arrival)
     }
 
-    fn arrival(&self) -> Arrival {
+    /// Has the keys fetched anew, if it is time, because those of this generation did not confirm
+    /// a signature that they should have. Waits for nothing.
+    pub(super) fn suspect(&self, generation: u64) {
+        if self.start().is_err() {
+            return;
+        }
+        let mut progress = self.shared.lock();
+        let attempt = match self.generation() == generation {
+            true => progress.ask(),
+            // There are others now.
+            false => Attempt::Refused,
+        };
+        drop(progress);
+        if attempt == Attempt::Asked {
+            self.shared.wake();
+        }
+    }
+
+    fn arrival(&self, progress: &Progress) -> Arrival {
         Arrival {
-            ended: self.shared.ended.subscribe(),
+            end: self.shared.end(progress),
             at_most: self.shared.settings.timeout,
         }
     }
@@ -149,16 +169,25 @@ impl Keeper {
     }
 
     pub(super) async fn ready(&self) -> Result<(), KeySetError> {
+        let before = self.shared.lock().ended();
         self.start()?;
         let arrival = {
             let progress = self.shared.lock();
             if self.shared.usable().is_some() {
                 return Ok(());
             }
+            // An attempt that was short has ended already.
+            if let Some(error) = progress
+                .last_error
+                .as_ref()
+                .filter(|_| progress.ended() > before)
+            {
+                return Err(error.clone());
+            }
             if !progress.running {
                 return Err(no_runtime());
             }
-            let mut arrival = self.arrival();
+            let mut arrival = self.arrival(&progress);
             // The next attempt comes by itself.
             if let Some(then) = progress.not_before.filter(|_| !progress.under_way) {
                 let pause = then.saturating_duration_since(Instant::now());
@@ -179,14 +208,14 @@ impl Keeper {
 fn no_runtime() -> KeySetError {
     KeySetError::new(
         "no_runtime",
-        "there is no tokio runtime to fetch the keys on, or it was shut down".to_owned(),
+        "there is no tokio runtime to fetch the keys on, or it was shut down",
     )
 }
 
 impl Drop for Keeper {
     fn drop(&mut self) {
-        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(task) = &*task {
+        let task = self.task.get_mut();
+        if let Some(task) = task.unwrap_or_else(PoisonError::into_inner) {
             task.abort();
         }
     }

@@ -1,4 +1,6 @@
 //! What is told of fetching keys: a span and events of `tracing`, counts and times of `metrics`.
+//!
+//! `name` is the URL without its query, which may be a secret (Attack 44).
 
 use std::{future::Future, time::Duration};
 
@@ -18,8 +20,12 @@ pub(super) fn in_span<F: Future>(_: &str, fetch: F) -> F {
 }
 
 /// A fetch has come to its end.
-pub(super) fn fetched(name: &str, outcome: Result<(), &KeySetError>, took: Duration) {
-    observe::fetched(name, outcome.map_err(KeySetError::reason), took);
+pub(super) fn fetched(name: &str, outcome: Result<(), KeySetError>, took: Duration) {
+    observe::fetched(
+        name,
+        outcome.as_ref().copied().map_err(KeySetError::reason),
+        took,
+    );
     #[cfg(feature = "tracing")]
     match outcome {
         Ok(()) => tracing::debug!(target: "tower_bearer", key_set = name, "keys fetched"),

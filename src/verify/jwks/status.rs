@@ -9,9 +9,12 @@ use std::{
 use http::StatusCode;
 
 use super::{keeper::Keeper, refresh::Shared};
-use crate::verify::jwt::SkippedKey;
+use crate::{observe::Line, verify::jwt::SkippedKey};
 
-/// Why keys could not be fetched. `Display` says it in words, for logs.
+/// Why keys could not be fetched.
+///
+/// `Display` gives the reason in words, for logs: one line of at most 512 characters, in which
+/// control characters are escaped, and without the query of any URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeySetError {
     reason: &'static str,
@@ -20,10 +23,12 @@ pub struct KeySetError {
 }
 
 impl KeySetError {
-    pub(super) fn new(reason: &'static str, message: String) -> Self {
+    /// The message may hold what others wrote: it becomes a single line, and not a long one
+    /// (Attack 44).
+    pub(super) fn new(reason: &'static str, message: impl fmt::Display) -> Self {
         Self {
             reason,
-            message,
+            message: Line(message).to_string(),
             status: None,
         }
     }

@@ -6,7 +6,9 @@ use arc_swap::ArcSwap;
 
 #[cfg(feature = "jwks")]
 use super::super::jwks::RemoteKeySet;
-use super::{JwtVerifier, Key, KeySet, Rules, issuer::TrustedIssuer, issuers::Issuers};
+use super::{
+    JwtVerifier, Key, KeySet, Rules, issuer::TrustedIssuer, issuers::Issuers, rules::Times,
+};
 use crate::{
     algorithm::Algorithm,
     clock::{Clock, SystemClock},
@@ -22,7 +24,8 @@ pub struct JwtVerifierBuilder<C> {
     // The one that is described by the builder itself.
     issuer: TrustedIssuer,
     others: Vec<TrustedIssuer>,
-    leeway: Duration,
+    times: Times,
+    any_leeway: bool,
     clock: Arc<dyn Clock>,
     claims: PhantomData<fn() -> C>,
 }
@@ -39,7 +42,12 @@ impl<C> JwtVerifierBuilder<C> {
         Self {
             issuer: TrustedIssuer::unnamed(),
             others: Vec::new(),
-            leeway: LEEWAY,
+            times: Times {
+                leeway: LEEWAY,
+                expiry_margin: Duration::ZERO,
+                expiry_ignored: false,
+            },
+            any_leeway: false,
             clock: Arc::new(SystemClock),
             claims: PhantomData,
         }
@@ -111,7 +119,35 @@ impl<C> JwtVerifierBuilder<C> {
     /// Sets by how much the clocks of the issuers and this machine may differ: `exp` is granted so much
     /// more, and `nbf` so much less. In whole seconds, 60 by default and 300 at most.
     pub fn leeway(mut self, leeway: Duration) -> Self {
-        self.leeway = leeway;
+        self.times.leeway = leeway;
+        self
+    }
+
+    /// Sets a leeway of any length, as somebody else has chosen it.
+    #[cfg(feature = "jsonwebtoken")]
+    pub(crate) fn any_leeway(mut self, leeway: Duration) -> Self {
+        self.any_leeway = true;
+        self.leeway(leeway)
+    }
+
+    /// Rejects tokens that have an `aud`.
+    #[cfg(feature = "jsonwebtoken")]
+    pub(crate) fn audience_rejected(mut self) -> Self {
+        self.issuer.audience_rejected = true;
+        self
+    }
+
+    /// Rejects tokens already this long before they expire.
+    #[cfg(feature = "jsonwebtoken")]
+    pub(crate) fn expiry_margin(mut self, margin: Duration) -> Self {
+        self.times.expiry_margin = margin;
+        self
+    }
+
+    /// Accepts tokens after their `exp`.
+    #[cfg(feature = "jsonwebtoken")]
+    pub(crate) fn expiry_ignored(mut self) -> Self {
+        self.times.expiry_ignored = true;
         self
     }
 
@@ -159,7 +195,7 @@ impl<C> JwtVerifierBuilder<C> {
     /// does not say its algorithm while there is no list, two issuers of one name, or a leeway over 300
     /// seconds.
     pub fn build(self) -> Result<JwtVerifier<C>, ConfigError> {
-        if self.leeway > MAX_LEEWAY {
+        if self.times.leeway > MAX_LEEWAY && !self.any_leeway {
             return Err(ConfigError::new(
                 "the leeway is over 300 seconds: set the clocks right instead",
             ));
@@ -195,7 +231,7 @@ impl<C> JwtVerifierBuilder<C> {
         Ok(JwtVerifier {
             rules: Arc::new(Rules {
                 issuers: ArcSwap::from_pointee(issuers),
-                leeway: self.leeway,
+                times: self.times,
                 clock: self.clock,
             }),
             claims: PhantomData,
@@ -208,7 +244,7 @@ impl<C> fmt::Debug for JwtVerifierBuilder<C> {
         f.debug_struct("JwtVerifierBuilder")
             .field("issuer", &self.issuer)
             .field("others", &self.others)
-            .field("leeway", &self.leeway)
+            .field("leeway", &self.times.leeway)
             .finish_non_exhaustive()
     }
 }

@@ -5,10 +5,10 @@ use std::{borrow::Cow, fmt, mem::MaybeUninit};
 use base64_simd::{AsOut, URL_SAFE_NO_PAD};
 use serde::{
     Deserialize, Deserializer,
-    de::{MapAccess, Visitor},
+    de::{IgnoredAny, MapAccess, Visitor},
 };
 
-use crate::json::{Names, Skipped, Text};
+use crate::json::{self, Names, Text};
 
 /// The segments of a token, not yet decoded.
 pub(super) struct Compact<'a> {
@@ -83,13 +83,17 @@ pub(super) struct Header<'a> {
 }
 
 impl<'a> Header<'a> {
-    /// Reads a JSON object with unique members.
+    /// Reads a JSON object with unique members, nested no deeper than serde_json reads it.
     pub(super) fn parse(json: &'a [u8]) -> Option<Self> {
         // Garbage is told without an error of serde_json, which costs more than all before it.
         if !json.trim_ascii_start().starts_with(b"{") {
             return None;
         }
-        serde_json::from_str(std::str::from_utf8(json).ok()?).ok()
+        let json = std::str::from_utf8(json).ok()?;
+        if !json::is_shallow(json) {
+            return None;
+        }
+        serde_json::from_str(json).ok()
     }
 }
 
@@ -114,11 +118,11 @@ impl<'de> Deserialize<'de> for Header<'de> {
                         "typ" => header.token_type = Some(map.next_value::<Text<'de>>()?.0),
                         "b64" => header.unsupported |= !map.next_value::<bool>()?,
                         "crit" | "zip" => {
-                            map.next_value::<Skipped>()?;
+                            map.next_value::<IgnoredAny>()?;
                             header.unsupported = true;
                         }
                         _ => {
-                            map.next_value::<Skipped>()?;
+                            map.next_value::<IgnoredAny>()?;
                         }
                     }
                     names.add::<A::Error>(name)?;

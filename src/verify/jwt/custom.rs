@@ -1,90 +1,107 @@
-//! The user's part of the claims, of which serde knows how it is read.
+//! The user's part of the claims, as serde_json reads it from the text of the payload.
+
+use std::cell::Cell;
 
 use serde::{
     Deserializer,
     de::{DeserializeOwned, Visitor},
-    forward_to_deserialize_any,
 };
 
-use super::tape::Tape;
-
-/// Reads it from an object that [`Payload::parse`](super::claims::Payload::parse) has read: from what that
-/// has found, or, should it not be enough, from the text.
-pub(super) fn read<C: DeserializeOwned>(json: &str, tape: &Tape<'_>) -> serde_json::Result<C> {
-    if let Some(mut replay) = tape.replay()
-        && let Ok(custom) = C::deserialize(Custom(&mut replay))
-    {
-        return Ok(custom);
+/// Reads `C` from `json` exactly as `serde_json::from_str` does, end included.
+///
+/// The exception is a `C` that is `()` or a unit struct: it asks for nothing of the payload, and is given for any
+/// object. So `json` must have been read as an object before.
+pub(super) fn read<C: DeserializeOwned>(json: &str) -> serde_json::Result<C> {
+    let mut deserializer = serde_json::Deserializer::from_str(json);
+    let was_unit = Cell::new(false);
+    let custom = C::deserialize(OrUnit {
+        inner: &mut deserializer,
+        was_unit: &was_unit,
+    })?;
+    if !was_unit.get() {
+        deserializer.end()?;
     }
-    C::deserialize(Custom(&mut serde_json::Deserializer::from_str(json)))
+    Ok(custom)
 }
 
-/// A deserializer that gives `()` for an object, where nothing of it is asked for.
-struct Custom<D>(D);
+/// serde_json's deserializer, except that it gives a unit where one is asked for.
+struct OrUnit<'a, D> {
+    inner: D,
+    was_unit: &'a Cell<bool>,
+}
 
-impl<'de, D> Deserializer<'de> for Custom<D>
-where
-    D: Deserializer<'de, Error = serde_json::Error>,
-{
-    type Error = serde_json::Error;
-
-    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> serde_json::Result<V::Value> {
+impl<'de, D: Deserializer<'de>> OrUnit<'_, D> {
+    fn unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        self.was_unit.set(true);
         visitor.visit_unit()
+    }
+}
+
+/// Hands a method on as it is: serde_json alone decides what a hint means.
+macro_rules! hand_on {
+    ($($method:ident($($argument:ident: $type:ty),*);)*) => { $(
+        #[inline]
+        fn $method<V: Visitor<'de>>(
+            self,
+            $($argument: $type,)*
+            visitor: V,
+        ) -> Result<V::Value, D::Error> {
+            self.inner.$method($($argument,)* visitor)
+        }
+    )* };
+}
+
+impl<'de, D: Deserializer<'de>> Deserializer<'de> for OrUnit<'_, D> {
+    type Error = D::Error;
+
+    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        self.unit(visitor)
     }
 
     fn deserialize_unit_struct<V: Visitor<'de>>(
         self,
         _: &'static str,
         visitor: V,
-    ) -> serde_json::Result<V::Value> {
-        visitor.visit_unit()
+    ) -> Result<V::Value, D::Error> {
+        self.unit(visitor)
     }
 
-    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> serde_json::Result<V::Value> {
-        visitor.visit_unit()
+    fn is_human_readable(&self) -> bool {
+        self.inner.is_human_readable()
     }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> serde_json::Result<V::Value> {
-        visitor.visit_some(self)
-    }
-
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        name: &'static str,
-        visitor: V,
-    ) -> serde_json::Result<V::Value> {
-        // serde_json's raw values are a newtype of this name, which only it can read.
-        if name == "$serde_json::private::RawValue" {
-            self.0.deserialize_newtype_struct(name, visitor)
-        } else {
-            visitor.visit_newtype_struct(self)
-        }
-    }
-
-    fn deserialize_struct<V: Visitor<'de>>(
-        self,
-        name: &'static str,
-        fields: &'static [&'static str],
-        visitor: V,
-    ) -> serde_json::Result<V::Value> {
-        self.0.deserialize_struct(name, fields, visitor)
-    }
-
-    fn deserialize_enum<V: Visitor<'de>>(
-        self,
-        name: &'static str,
-        variants: &'static [&'static str],
-        visitor: V,
-    ) -> serde_json::Result<V::Value> {
-        self.0.deserialize_enum(name, variants, visitor)
-    }
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> serde_json::Result<V::Value> {
-        self.0.deserialize_any(visitor)
-    }
-
-    forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf seq tuple
-        tuple_struct map identifier
+    hand_on! {
+        deserialize_any();
+        deserialize_bool();
+        deserialize_i8();
+        deserialize_i16();
+        deserialize_i32();
+        deserialize_i64();
+        deserialize_i128();
+        deserialize_u8();
+        deserialize_u16();
+        deserialize_u32();
+        deserialize_u64();
+        deserialize_u128();
+        deserialize_f32();
+        deserialize_f64();
+        deserialize_char();
+        deserialize_str();
+        deserialize_string();
+        deserialize_bytes();
+        deserialize_byte_buf();
+        deserialize_option();
+        deserialize_seq();
+        deserialize_map();
+        deserialize_identifier();
+        deserialize_ignored_any();
+        deserialize_newtype_struct(name: &'static str);
+        deserialize_tuple(length: usize);
+        deserialize_tuple_struct(name: &'static str, length: usize);
+        deserialize_struct(name: &'static str, fields: &'static [&'static str]);
+        deserialize_enum(name: &'static str, variants: &'static [&'static str]);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,16 @@
 //! All issuers that a verifier trusts at a time: [`Issuers`].
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, fmt, sync::Arc};
 
-use super::{claims::Payload, invalid, rules::Issuer};
-use crate::error::{AuthError, reason};
+use super::{
+    claims::Payload,
+    invalid,
+    rules::{Issuer, missing},
+};
+use crate::{
+    error::{AuthError, reason},
+    observe,
+};
 
 /// All that are trusted.
 #[derive(Clone)]
@@ -32,10 +39,15 @@ impl Issuers {
     pub(super) fn of(&self, claims: &Payload<'_>) -> Result<&Issuer, AuthError> {
         match (self, claims.issuer.as_deref()) {
             (Self::One(issuer), _) => Ok(issuer),
-            (Self::Many(_), None) => Err(invalid(reason::CLAIM_MISSING)),
+            (Self::Many(_), None) => Err(missing("iss")),
             (Self::Many(by_name), Some(name)) => match by_name.get(name) {
                 Some(issuer) => Ok(issuer),
-                None => Err(invalid(reason::ISSUER_MISMATCH)),
+                None => {
+                    let known = Known(self);
+                    let fault = format_args!("`iss` is {name:?}, must be one of {known:?}");
+                    observe::claim_rejected("iss", fault);
+                    Err(invalid(reason::ISSUER_MISMATCH))
+                }
             },
         }
     }
@@ -73,6 +85,15 @@ impl Issuers {
                 issuer.trusted.end();
             }
         }
+    }
+}
+
+/// Shows the names of all issuers, which are gathered for that alone.
+struct Known<'a>(&'a Issuers);
+
+impl fmt::Debug for Known<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.names().fmt(f)
     }
 }
 

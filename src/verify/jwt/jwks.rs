@@ -2,10 +2,11 @@
 
 use serde::de::DeserializeOwned;
 
-use super::{Failure, Rules, invalid, keys::Table, rules::Issuer};
+use super::{Failure, Rules, Timed, invalid, keys::Table, rules::Issuer};
 use crate::{
     claims::Claims,
     error::AuthError,
+    observe::Timer,
     token::BearerToken,
     verify::{
         BoxFuture, Verification,
@@ -20,6 +21,8 @@ pub(super) struct MissingKey {
     generation: u64,
     // What the token is refused for if it does not come.
     reason: &'static str,
+    /// Began when the signature was looked at.
+    pub(super) timer: Option<Timer>,
 }
 
 impl MissingKey {
@@ -38,7 +41,24 @@ impl MissingKey {
             keys: keys.clone(),
             generation: known.generation,
             reason,
+            timer: None,
         })
+    }
+
+    fn refuse(&self, error: Option<AuthError>) -> AuthError {
+        let error = error.unwrap_or(invalid(self.reason));
+        if let Some(timer) = self.timer {
+            timer.verified(Err::<(), _>(&error));
+        }
+        error
+    }
+}
+
+/// Says that keys that are here did not confirm a signature: the issuer may have replaced one of
+/// them under its old name, or sign without naming the key.
+pub(super) fn suspect(issuer: &Issuer, known: &Table) {
+    if let Some(keys) = issuer.remote_keys() {
+        keys.suspect(known.generation);
     }
 }
 
@@ -55,11 +75,11 @@ impl Rules {
         C: DeserializeOwned + Send + Sync + 'static,
     {
         match missing.keys.demand(missing.generation) {
-            Demand::Refused(error) => {
-                Verification::Ready(Err(error.unwrap_or(invalid(missing.reason))))
-            }
+            Demand::Refused(error) => Verification::Ready(Err(missing.refuse(error))),
             // It came in this moment.
-            Demand::Changed => Verification::Ready(self.verify_with_what_is_here(token.as_bytes())),
+            Demand::Changed => {
+                Verification::Ready(self.verify_with_what_is_here(token.as_bytes(), Timed::Here))
+            }
             Demand::Wait(arrival) => {
                 let rules = std::sync::Arc::clone(self);
                 let token = token.to_owned();
@@ -67,20 +87,23 @@ impl Rules {
                     if !arrival.wait().await {
                         return Err(RemoteKeySet::no_answer());
                     }
-                    rules.verify_with_what_is_here(token.as_token().as_bytes())
+                    // The layer takes the time of a verdict that is waited for.
+                    rules.verify_with_what_is_here(token.as_token().as_bytes(), Timed::Elsewhere)
                 }))
             }
         }
     }
 
     /// Verifies a token, and waits for no key.
-    fn verify_with_what_is_here<C: DeserializeOwned>(&self, token: &[u8]) -> Verdict<C> {
-        match self.verify(token) {
+    fn verify_with_what_is_here<C: DeserializeOwned>(
+        &self,
+        token: &[u8],
+        timed: Timed,
+    ) -> Verdict<C> {
+        match self.verify(token, timed) {
             Ok(claims) => Ok(claims),
             Err(Failure::Refused(error)) => Err(error),
-            Err(Failure::NoKey(missing)) => {
-                Err(missing.keys.refusal().unwrap_or(invalid(missing.reason)))
-            }
+            Err(Failure::NoKey(missing)) => Err(missing.refuse(missing.keys.refusal())),
         }
     }
 }

@@ -190,7 +190,7 @@ impl Key {
         Self::of(algorithm, &material)
     }
 
-    fn of(algorithm: Algorithm, material: &Material<'_>) -> Result<Self, ConfigError> {
+    pub(crate) fn of(algorithm: Algorithm, material: &Material<'_>) -> Result<Self, ConfigError> {
         let key = VerifyingKey::new(algorithm, material).map_err(|error| {
             ConfigError::new(format!("not usable as a key for {algorithm}: {error}"))
         })?;

@@ -143,9 +143,9 @@ impl RemoteKeys {
 
     fn load(&self, algorithms: Option<&[Algorithm]>) -> Loaded<'_> {
         let mut table = self.table.load();
-        if table.generation != self.set.generation() {
+        if table.generation < self.set.generation() {
             // Whoever comes first after a refresh makes it; two that do make the same.
-            self.table.store(Arc::new(self.make(algorithms)));
+            self.keep(Arc::new(self.make(algorithms)));
             table = self.table.load();
         }
         match table.usable_until {
@@ -157,9 +157,22 @@ impl RemoteKeys {
         }
     }
 
+    /// Puts a table in the place of an older one. It may have taken long to make, and a newer one
+    /// may be there.
+    fn keep(&self, made: Arc<Table>) {
+        self.table.rcu(|here| {
+            let newest = match here.generation < made.generation {
+                true => &made,
+                false => here,
+            };
+            Arc::clone(newest)
+        });
+    }
+
     fn make(&self, algorithms: Option<&[Algorithm]>) -> Table {
-        let (generation, snapshot) = self.set.current();
-        let Some(snapshot) = snapshot else {
+        let current = self.set.current();
+        let generation = current.number;
+        let Some(snapshot) = &current.keys else {
             return Table {
                 generation,
                 ..Table::default()
@@ -178,3 +191,6 @@ impl RemoteKeys {
         }
     }
 }
+
+#[cfg(all(test, feature = "jwks"))]
+mod tests;

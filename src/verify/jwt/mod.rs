@@ -1,6 +1,6 @@
 //! [`JwtVerifier`]: JSON Web Tokens, by the letter of RFC 7515, 7519, 8725 and, if asked, 9068.
 
-use std::{borrow::Cow, fmt, marker::PhantomData, sync::Arc, time::Duration};
+use std::{borrow::Cow, fmt, marker::PhantomData, sync::Arc};
 
 use arc_swap::ArcSwap;
 use serde::de::DeserializeOwned;
@@ -11,7 +11,8 @@ use crate::{
     claims::{Claims, Confirmation, RegisteredClaims},
     clock::Clock,
     error::{AuthError, ConfigError, reason},
-    observe::Timer,
+    json,
+    observe::{self, Timer},
     token::BearerToken,
 };
 
@@ -19,6 +20,7 @@ mod builder;
 mod claims;
 mod compact;
 mod custom;
+mod fault;
 mod headers;
 mod issuer;
 mod issuers;
@@ -27,7 +29,6 @@ mod jwks;
 mod key;
 mod keys;
 mod rules;
-mod tape;
 
 pub use builder::JwtVerifierBuilder;
 pub use issuer::TrustedIssuer;
@@ -39,8 +40,7 @@ use claims::Payload;
 use compact::{Buffer, Compact, Header};
 use issuers::Issuers;
 use keys::{Candidate, Loaded};
-use rules::{AtSight, Issuer};
-use tape::Tape;
+use rules::{AtSight, Issuer, Times};
 
 /// Verifies JSON Web Tokens, with keys that it was given or, with the feature `jwks`, with those that
 /// their issuer publishes (`RemoteKeySet`).
@@ -95,7 +95,7 @@ pub struct JwtVerifier<C = ()> {
 /// What tokens must comply with.
 struct Rules {
     issuers: ArcSwap<Issuers>,
-    leeway: Duration,
+    times: Times,
     clock: Arc<dyn Clock>,
 }
 
@@ -149,7 +149,7 @@ where
     type Future = BoxFuture<Result<Claims<C>, AuthError>>;
 
     fn verify(&self, token: BearerToken<'_>) -> Verification<C, Self::Future> {
-        match self.rules.verify(token.as_bytes()) {
+        match self.rules.verify(token.as_bytes(), Timed::Here) {
             Ok(claims) => Verification::Ready(Ok(claims)),
             Err(Failure::Refused(error)) => Verification::Ready(Err(error)),
             #[cfg(feature = "jwks")]
@@ -170,6 +170,14 @@ enum Failure {
     NoKey(jwks::MissingKey),
 }
 
+/// Who takes the time of a verification, so that each is counted once.
+#[derive(Clone, Copy)]
+enum Timed {
+    Here,
+    #[cfg(feature = "jwks")]
+    Elsewhere,
+}
+
 impl From<AuthError> for Failure {
     fn from(error: AuthError) -> Self {
         Self::Refused(error)
@@ -177,7 +185,11 @@ impl From<AuthError> for Failure {
 }
 
 impl Rules {
-    fn verify<C: DeserializeOwned>(&self, token: &[u8]) -> Result<Claims<C>, Failure> {
+    fn verify<C: DeserializeOwned>(
+        &self,
+        token: &[u8],
+        timed: Timed,
+    ) -> Result<Claims<C>, Failure> {
         let compact = Compact::split(token).ok_or(invalid(reason::TOKEN_MALFORMED))?;
         let issuers = self.issuers.load();
 
@@ -197,32 +209,39 @@ impl Rules {
         let at_sight = AtSight {
             issuer: issuers.only(),
             now,
-            leeway: self.leeway,
+            times: self.times,
         };
-        let mut tape = Tape::default();
-        let payload = Payload::parse(json, &at_sight, &mut tape)?;
+        let payload = Payload::parse(json, &at_sight)?;
 
         let issuer = issuers.of(&payload)?;
         let chosen = match chosen.take() {
             Some(chosen) => chosen,
             None => Chosen::by(&compact, issuer, &mut buffer)?,
         };
-        let valid_until = issuer.check_claims(&payload, now, self.leeway)?;
+        let valid_until = issuer.check_claims(&payload, now, self.times)?;
 
         // What was refused up to here took less than to look at the clock.
-        let timer = Timer::start();
-        let confirmed = chosen.check_signature(&compact, issuer).and_then(|key| {
+        let timer = match timed {
+            Timed::Here => Some(Timer::start()),
+            #[cfg(feature = "jwks")]
+            Timed::Elsewhere => None,
+        };
+        let mut confirmed = chosen.check_signature(&compact, issuer).and_then(|key| {
             let registered = registered(&payload, json.len())?;
-            let custom = custom::read(json, &tape)
-                .map_err(|error| invalid(reason::CLAIMS_MALFORMED).with_source(error))?;
+            if json::has_private_names(json) {
+                fault::report_private_name();
+                return Err(invalid(reason::CLAIMS_MALFORMED).into());
+            }
+            let custom = custom::read(json).map_err(|error| fault::misfit(json, &error))?;
             let epochs = [key.epoch.clone(), issuer.trusted.clone()];
             Ok(Claims::from_parts(registered, valid_until, epochs, custom))
         });
-        match &confirmed {
-            Ok(_) => timer.verified(Ok(())),
-            Err(Failure::Refused(error)) => timer.verified(Err::<(), _>(error)),
+        match (&mut confirmed, timer) {
+            (Ok(_), Some(timer)) => timer.verified(Ok(())),
+            (Err(Failure::Refused(error)), Some(timer)) => timer.verified(Err::<(), _>(error)),
             #[cfg(feature = "jwks")]
-            Err(Failure::NoKey(_)) => {}
+            (Err(Failure::NoKey(missing)), timer) => missing.timer = timer,
+            (_, None) => {}
         }
         confirmed
     }
@@ -281,8 +300,12 @@ impl<'i, 'h> Chosen<'i, 'h> {
         let (algorithm, key_id) = match &self.by {
             By::Known(place) => {
                 let known = self.keys.candidates.get(*place);
-                let key = known.filter(|key| confirms(key));
-                return Ok(key.ok_or(invalid(reason::SIGNATURE_INVALID))?);
+                if let Some(key) = known.filter(|key| confirms(key)) {
+                    return Ok(key);
+                }
+                #[cfg(feature = "jwks")]
+                jwks::suspect(issuer, &self.keys);
+                return Err(invalid(reason::SIGNATURE_INVALID).into());
             }
             By::Header(algorithm, key_id) => (*algorithm, key_id.as_deref()),
         };
@@ -307,6 +330,8 @@ impl<'i, 'h> Chosen<'i, 'h> {
         if let Some(missing) = jwks::MissingKey::of(issuer, &self.keys, key_id, failure) {
             return Err(Failure::NoKey(missing));
         }
+        #[cfg(feature = "jwks")]
+        jwks::suspect(issuer, &self.keys);
         #[cfg(not(feature = "jwks"))]
         let _ = issuer;
         Err(invalid(failure).into())
@@ -338,8 +363,10 @@ fn registered(payload: &Payload<'_>, capacity: usize) -> Result<RegisteredClaims
     claims.not_before = payload.not_before;
     claims.issued_at = payload.issued_at;
     if let Some(json) = payload.confirmation {
-        let confirmation = Confirmation::from_json(json.get())
-            .map_err(|error| invalid(reason::CLAIMS_MALFORMED).with_source(error))?;
+        let confirmation = Confirmation::from_json(json.get()).map_err(|error| {
+            observe::claim_rejected("cnf", &error);
+            invalid(reason::CLAIMS_MALFORMED).with_source(error)
+        })?;
         claims.confirmation = Some(Box::new(confirmation));
     }
     Ok(claims)
@@ -358,7 +385,7 @@ impl<C> fmt::Debug for JwtVerifier<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("JwtVerifier")
             .field("issuers", &self.rules.issuers.load().names())
-            .field("leeway", &self.rules.leeway)
+            .field("leeway", &self.rules.times.leeway)
             .finish_non_exhaustive()
     }
 }

@@ -1,6 +1,6 @@
 //! What the tokens of one issuer are held against: [`Issuer`].
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 #[cfg(feature = "jwks")]
 use super::super::jwks::RemoteKeySet;
@@ -15,6 +15,7 @@ use crate::{
     claims::Epoch,
     clock::NumericDate,
     error::{AuthError, reason},
+    observe,
 };
 
 /// An issuer as tokens are held against it.
@@ -23,6 +24,8 @@ pub(super) struct Issuer {
     pub(super) names: Vec<String>,
     pub(super) keys: Keys,
     pub(super) audiences: Vec<String>,
+    /// Whether a token that names an audience, whichever, is not for us.
+    pub(super) audience_rejected: bool,
     pub(super) algorithms: Option<Vec<Algorithm>>,
     // Empty: none, `JWT` or `at+jwt`.
     pub(super) token_types: Vec<String>,
@@ -102,74 +105,124 @@ impl Issuer {
         &self,
         claims: &Payload<'_>,
         now: NumericDate,
-        leeway: Duration,
+        times: Times,
     ) -> Result<Option<NumericDate>, AuthError> {
-        let missing = Err(invalid(reason::CLAIM_MISSING));
         match claims.expires_at {
-            Some(expires_at) => check_expires_at(expires_at, now, leeway)?,
+            Some(expires_at) => times.check_expires_at(expires_at, now)?,
             None if self.expiry_optional => {}
-            None => return missing,
+            None => return Err(missing("exp")),
         }
-        // "Before" is too early (RFC 7519 §4.1.5).
-        if claims
-            .not_before
-            .is_some_and(|start| now < start.saturating_sub(leeway))
-        {
-            return Err(invalid(reason::TOKEN_NOT_YET_VALID));
+        if let Some(not_before) = claims.not_before {
+            times.check_not_before(not_before, now)?;
         }
         match claims.issuer.as_deref() {
             Some(issuer) => self.check_issuer(issuer)?,
             None if self.names.is_empty() => {}
-            None => return missing,
+            None => return Err(missing("iss")),
         }
         match &claims.audience {
             Some(audience) => self.check_audience(audience)?,
             None if self.audiences.is_empty() => {}
-            None => return missing,
+            None => return Err(missing("aud")),
         }
-        // RFC 9068 §2.2.
-        if self.access_token_profile
-            && (claims.issuer.is_none()
-                || claims.audience.is_none()
-                || claims.expires_at.is_none()
-                || claims.subject.is_none()
-                || claims.client_id.is_none()
-                || claims.issued_at.is_none()
-                || claims.id.is_none())
-        {
-            return missing;
+        if self.access_token_profile {
+            // RFC 9068 §2.2.
+            let required = [
+                ("iss", claims.issuer.is_some()),
+                ("aud", claims.audience.is_some()),
+                ("exp", claims.expires_at.is_some()),
+                ("sub", claims.subject.is_some()),
+                ("client_id", claims.client_id.is_some()),
+                ("iat", claims.issued_at.is_some()),
+                ("jti", claims.id.is_some()),
+            ];
+            if let Some((claim, _)) = required.iter().find(|(_, is_there)| !is_there) {
+                return Err(missing(claim));
+            }
         }
-        Ok(claims.expires_at.map(|end| end.saturating_add(leeway)))
+        Ok(claims.expires_at.and_then(|exp| times.end_of(exp)))
     }
 
     fn check_issuer(&self, issuer: &str) -> Result<(), AuthError> {
         if self.names.is_empty() || self.names.iter().any(|ours| ours == issuer) {
-            Ok(())
-        } else {
-            Err(invalid(reason::ISSUER_MISMATCH))
+            return Ok(());
         }
+        let fault = format_args!("`iss` is {issuer:?}, must be one of {:?}", self.names);
+        observe::claim_rejected("iss", fault);
+        Err(invalid(reason::ISSUER_MISMATCH))
     }
 
     fn check_audience(&self, audience: &Texts<'_>) -> Result<(), AuthError> {
         let is_ours = |one: &str| self.audiences.iter().any(|ours| ours == one);
-        if self.audiences.is_empty() || audience.iter().any(is_ours) {
-            Ok(())
-        } else {
-            Err(invalid(reason::AUDIENCE_MISMATCH))
+        let any = self.audiences.is_empty() && !self.audience_rejected;
+        if any || audience.iter().any(is_ours) {
+            return Ok(());
         }
+        let (ours, theirs) = (&self.audiences, Listed(audience));
+        let fault = format_args!("`aud` must be or contain one of {ours:?}, is {theirs:?}");
+        observe::claim_rejected("aud", fault);
+        Err(invalid(reason::AUDIENCE_MISMATCH))
     }
 }
 
-/// "On or after" is too late (RFC 7519 §4.1.4).
-fn check_expires_at(
-    expires_at: NumericDate,
-    now: NumericDate,
-    leeway: Duration,
-) -> Result<(), AuthError> {
-    if now < expires_at.saturating_add(leeway) {
-        Ok(())
-    } else {
-        Err(invalid(reason::TOKEN_EXPIRED))
+pub(super) fn missing(claim: &'static str) -> AuthError {
+    observe::claim_rejected(claim, format_args!("`{claim}` is missing"));
+    invalid(reason::CLAIM_MISSING)
+}
+
+/// Shows an audience.
+struct Listed<'a>(&'a Texts<'a>);
+
+impl fmt::Debug for Listed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter()).finish()
+    }
+}
+
+/// How `exp` and `nbf` are held against the clock.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    /// How far the clocks of the issuer and this machine may differ.
+    pub(super) leeway: Duration,
+    /// How long before its end a token is rejected already.
+    pub(super) expiry_margin: Duration,
+    /// Whether tokens are accepted after `exp`.
+    pub(super) expiry_ignored: bool,
+}
+
+impl Times {
+    /// Returns the second from which on a token is rejected.
+    fn end_of(self, expires_at: NumericDate) -> Option<NumericDate> {
+        let end = expires_at
+            .saturating_add(self.leeway)
+            .saturating_sub(self.expiry_margin);
+        (!self.expiry_ignored).then_some(end)
+    }
+
+    /// "On or after" is too late (RFC 7519 §4.1.4).
+    fn check_expires_at(self, expires_at: NumericDate, now: NumericDate) -> Result<(), AuthError> {
+        match self.end_of(expires_at) {
+            Some(end) if now >= end => {
+                let (exp, now, end) = (expires_at.as_secs(), now.as_secs(), end.as_secs());
+                let fault =
+                    format_args!("`exp` is {exp}, with leeway until {end}, and it is {now}");
+                observe::claim_rejected("exp", fault);
+                Err(invalid(reason::TOKEN_EXPIRED))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// "Before" is too early (RFC 7519 §4.1.5).
+    fn check_not_before(self, not_before: NumericDate, now: NumericDate) -> Result<(), AuthError> {
+        let start = not_before.saturating_sub(self.leeway);
+        if now >= start {
+            return Ok(());
+        }
+        let (nbf, now, start) = (not_before.as_secs(), now.as_secs(), start.as_secs());
+        let fault = format_args!("`nbf` is {nbf}, with leeway from {start} on, and it is {now}");
+        observe::claim_rejected("nbf", fault);
+        Err(invalid(reason::TOKEN_NOT_YET_VALID))
     }
 }
 
@@ -178,12 +231,12 @@ pub(super) struct AtSight<'a> {
     /// Whose token it must be; of several issuers it is not known yet.
     pub(super) issuer: Option<&'a Issuer>,
     pub(super) now: NumericDate,
-    pub(super) leeway: Duration,
+    pub(super) times: Times,
 }
 
 impl AtSight<'_> {
     pub(super) fn expires_at(&self, expires_at: NumericDate) -> Result<(), AuthError> {
-        check_expires_at(expires_at, self.now, self.leeway)
+        self.times.check_expires_at(expires_at, self.now)
     }
 
     pub(super) fn issuer(&self, name: &str) -> Result<(), AuthError> {
