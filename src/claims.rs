@@ -108,20 +108,21 @@ impl<C> Claims<C> {
                 .all(Epoch::is_current)
     }
 
-    /// Claims from their parts, none of which is copied.
+    /// Claims from their parts, none of which is copied. With the user's part comes what it takes on the
+    /// heap, in bytes.
     #[cfg(all(feature = "jwt", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
     pub(crate) fn from_parts(
         registered: RegisteredClaims,
         valid_until: Option<NumericDate>,
         epochs: [Epoch; 2],
-        custom: C,
+        (custom, custom_bytes): (C, usize),
     ) -> Self {
         let verdict = Verdict {
             registered,
             valid_until,
             epochs: epochs.map(Some),
             more_epochs: None,
-            custom_bytes: None,
+            custom_bytes: Some(custom_bytes),
         };
         verdict.with(custom)
     }

@@ -17,6 +17,7 @@ mod algorithm;
 #[cfg(feature = "jsonwebtoken")]
 mod bridge;
 mod cached;
+mod cached_memory;
 mod claims;
 #[cfg(feature = "tracing")]
 mod faults;

@@ -22,8 +22,8 @@ const PIECE: usize = 16;
 pub(super) fn of<C>(token: usize, claims: &Claims<C>, weigh: Option<&Weigh<C>>) -> u64 {
     let custom = match weigh {
         Some(weigh) => weigh(claims),
-        // What takes no room has nothing that it could refer to.
-        None if mem::size_of::<C>() == 0 => 0,
+        // What need not be dropped has nothing on the heap.
+        None if !mem::needs_drop::<C>() => 0,
         None => claims.custom_bytes().unwrap_or(token),
     };
     let bytes = [PLACE, PIECE, token, PIECE, claims.own_bytes(), custom]

@@ -22,6 +22,7 @@ mod compact;
 mod custom;
 mod fault;
 mod headers;
+mod heap;
 mod issuer;
 mod issuers;
 #[cfg(feature = "jwks")]
@@ -237,6 +238,7 @@ impl Rules {
             }
             let custom = custom::read(json).map_err(|error| fault::misfit(json, &error))?;
             let epochs = [key.epoch.clone(), issuer.trusted.clone()];
+            let custom = (custom, heap::of::<C>(json));
             Ok(Claims::from_parts(registered, valid_until, epochs, custom))
         });
         match (&mut confirmed, timer) {
