@@ -32,6 +32,7 @@ pub use direct::{IssueError, IssuedTokens};
 pub use endpoint::{TokenFuture, TokenService};
 pub use grant::Grant;
 pub use keys::{ServeKeySet, SigningKey, SigningKeys};
+pub use limit::FailureLimit;
 pub use metadata::ServeMetadata;
 #[cfg(feature = "redis")]
 pub use refresh::RedisRefreshStore;

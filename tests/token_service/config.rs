@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use tower_bearer::token_service::{
-    AuthorizationServer, AuthorizationServerBuilder, Client, InMemoryClients, SecretHash,
-    SigningKeys,
+    AuthorizationServer, AuthorizationServerBuilder, Client, FailureLimit, InMemoryClients,
+    SecretHash, SigningKeys,
 };
 
 use crate::lab::{self, AUDIENCE, ISSUER};
@@ -53,7 +53,13 @@ fn an_incomplete_or_impossible_server_is_not_built() {
             "a year",
         ),
         (builder().refresh_token_grace(61 * second), "60 seconds"),
-        (builder().failures_a_minute(0, 1), "1 or more"),
+        (
+            builder().failure_limit(FailureLimit {
+                per_client: 0,
+                per_peer: 1,
+            }),
+            "1 or more",
+        ),
         (builder().body_timeout(Duration::ZERO), "`body_timeout`"),
         (builder().store_timeout(61 * second), "`store_timeout`"),
         (builder().realm("\n"), "realm"),

@@ -13,7 +13,10 @@ use std::{
 use crate::{error::ConfigError, reject::scope_tokens, store::StoreError, verify::BoxFuture};
 
 pub(super) mod authentication;
+mod decoy;
 mod secret;
+mod slow;
+mod verified;
 
 pub use secret::SecretHash;
 
@@ -66,6 +69,11 @@ impl Client {
         &self.id
     }
 
+    fn slow_secrets(&self) -> Vec<SecretHash> {
+        let secrets = self.secrets.iter();
+        secrets.filter(|secret| secret.is_slow()).cloned().collect()
+    }
+
     pub(super) fn subject(&self) -> &str {
         self.subject.as_deref().unwrap_or(&self.id)
     }
@@ -89,6 +97,14 @@ impl Client {
     pub(super) fn refresh_token_lifetime(&self) -> Option<Duration> {
         self.refresh_token_lifetime
     }
+}
+
+/// A client has at most this many secrets: one, and another while it is replaced.
+const MOST_SECRETS: usize = 2;
+
+/// The cost of comparing a secret with all of these.
+fn cost(secrets: &[SecretHash]) -> u64 {
+    secrets.iter().map(SecretHash::cost).sum()
 }
 
 /// Builds a [`Client`].
@@ -162,7 +178,7 @@ impl ClientBuilder {
         if !printable(&client.id) {
             return wrong("needs an id of visible ASCII characters (RFC 6749 §A.1)");
         }
-        if client.secrets.is_empty() || client.secrets.len() > 2 {
+        if client.secrets.is_empty() || client.secrets.len() > MOST_SECRETS {
             return wrong("needs a secret, or two while one is replaced by the other");
         }
         if client.subject.as_deref() == Some("") || client.audiences.iter().any(String::is_empty) {
@@ -212,15 +228,14 @@ pub trait ClientStore: Send + Sync + 'static {
     /// If the store cannot be reached.
     fn find(&self, client_id: &str) -> BoxFuture<Result<Option<Arc<Client>>, StoreError>>;
 
-    /// The secrets of the client that takes longest to authenticate, of which only the cost counts. Whoever fails is
-    /// made to take as long, so that the time of a refusal does not tell which clients there are.
+    /// Returns the secrets of the client whose authentication takes longest. Only their cost is used: a failure
+    /// takes as long as a failure of that client would, so its time does not tell which clients there are.
     ///
-    /// The default is one that was [chosen](SecretHash::of_chosen), at the cost that it has by default. A store of
-    /// generated secrets alone returns an empty list.
-    fn slowest_secrets(&self) -> Vec<SecretHash> {
-        const DECOY: &str = "$argon2id$v=19$m=19456,t=2,p=1$dG93ZXItYmVhcmVyLTEyMw\
-                             $Ko7UmVJ3bXbmAWkYzZ0bKmzDzQmJ0b1zJq6L0H5x3nE";
-        DECOY.parse().into_iter().collect()
+    /// A store of generated secrets alone returns `Some` of an empty list. The default is `None`: the server then
+    /// learns the cost from the clients that it finds, and assumes one [chosen](SecretHash::of_chosen) secret
+    /// until it has found the first one.
+    fn slowest_secrets(&self) -> Option<Vec<SecretHash>> {
+        None
     }
 }
 
@@ -289,13 +304,10 @@ impl InMemoryClients {
 
 impl Clients {
     fn find_slowest(&mut self) {
-        let slow = |client: &Client| -> Vec<SecretHash> {
-            let secrets = client.secrets.iter();
-            secrets.filter(|secret| secret.is_slow()).cloned().collect()
-        };
-        let cost = |secrets: &Vec<SecretHash>| secrets.iter().map(SecretHash::cost).sum::<u64>();
-        let clients = self.by_id.values().map(|client| slow(client));
-        self.slowest = clients.max_by_key(cost).unwrap_or_default();
+        let clients = self.by_id.values().map(|client| client.slow_secrets());
+        self.slowest = clients
+            .max_by_key(|secrets| cost(secrets))
+            .unwrap_or_default();
     }
 }
 
@@ -305,9 +317,9 @@ impl ClientStore for InMemoryClients {
         Box::pin(ready(Ok(clients.by_id.get(client_id).cloned())))
     }
 
-    fn slowest_secrets(&self) -> Vec<SecretHash> {
+    fn slowest_secrets(&self) -> Option<Vec<SecretHash>> {
         let clients = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        clients.slowest.clone()
+        Some(clients.slowest.clone())
     }
 }
 
@@ -322,23 +334,11 @@ impl fmt::Debug for InMemoryClients {
 mod tests {
     use super::*;
 
-    struct Unsaid;
-
-    impl ClientStore for Unsaid {
-        fn find(&self, _: &str) -> BoxFuture<Result<Option<Arc<Client>>, StoreError>> {
-            Box::pin(ready(Ok(None)))
-        }
-    }
-
     #[test]
-    fn the_slowest_secrets_are_found_and_supposed_where_a_store_does_not_say() {
-        let cost = |store: &dyn ClientStore| {
-            let slowest = store.slowest_secrets();
-            slowest.iter().map(SecretHash::cost).sum::<u64>()
-        };
+    fn in_memory_clients_know_their_slowest_secrets() {
+        let slowest = |store: &InMemoryClients| cost(&store.slowest_secrets().unwrap());
         let chosen = SecretHash::of_chosen("svc-secret").unwrap();
         let (_, generated) = SecretHash::generate().unwrap();
-        assert_eq!(cost(&Unsaid), chosen.cost());
         let client = |id: &str, secrets: &[&SecretHash]| {
             let client = Client::builder(id);
             let client = secrets
@@ -347,11 +347,11 @@ mod tests {
             client.build().unwrap()
         };
         let clients = InMemoryClients::new([client("a", &[&generated])]).unwrap();
-        assert_eq!(cost(&clients), 0);
+        assert_eq!(slowest(&clients), 0);
         clients.set(client("b", &[&chosen, &chosen]));
         clients.set(client("c", &[&chosen, &generated]));
-        assert_eq!(cost(&clients), 2 * chosen.cost());
+        assert_eq!(slowest(&clients), 2 * chosen.cost());
         clients.remove("b");
-        assert_eq!(cost(&clients), chosen.cost());
+        assert_eq!(slowest(&clients), chosen.cost());
     }
 }
