@@ -54,6 +54,7 @@ impl AuthorizationServerBuilder {
                 grace: Duration::ZERO,
                 body_timeout: Duration::from_secs(10),
                 store_timeout: Duration::from_secs(5),
+                client_ids_as_subjects: false,
             },
             keys: None,
             clients: None,
@@ -198,6 +199,14 @@ impl AuthorizationServerBuilder {
     /// Sets how long a store may take for one operation. The default is 5 seconds.
     pub fn store_timeout(mut self, time: Duration) -> Self {
         self.settings.store_timeout = time;
+        self
+    }
+
+    /// Lets [`issue`](AuthorizationServer::issue) write tokens for users whose `sub` is the id of a client. It rejects
+    /// them by default: a service that tells clients by their `sub` would take the user for the client
+    /// (RFC 9700 §4.15). Use this only where every service looks at `client_id` as well.
+    pub fn allow_client_ids_as_subjects(mut self) -> Self {
+        self.settings.client_ids_as_subjects = true;
         self
     }
 

@@ -15,7 +15,7 @@ use tower_bearer::{
 
 use crate::{
     lab::{self, FORM, Lab, form, granted, opened, post, post_as, text},
-    support::Answer,
+    support::{Answer, members},
 };
 
 async fn ask(lab: &Lab, id: &str, secret: &str, peer: &str) -> Answer {
@@ -109,6 +109,14 @@ async fn failures_are_limited_per_client_and_peer_and_never_block_another_peer()
         Some("application/problem+json")
     );
     assert_eq!(answer.member("title"), "Too Many Requests");
+    assert_eq!(answer.member("detail"), "Too many requests");
+    let all = members(&answer.body);
+    let names: Vec<&str> = all.iter().map(|(name, _)| &**name).collect();
+    assert_eq!(
+        names[5..],
+        ["traceId", "retryAfter", "error", "error_description"]
+    );
+    assert_eq!(all[6].1, 12);
     assert!(answer.member("type").ends_with("/too-many-requests"));
     // A generated secret cannot be guessed: whoever knows it is let in, whatever others behind the address do.
     granted(ask(&lab, "gen", &secret, "10.0.0.1").await);

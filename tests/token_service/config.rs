@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use tower_bearer::token_service::{
-    AuthorizationServer, AuthorizationServerBuilder, Client, FailureLimit, InMemoryClients,
-    SecretHash, SigningKeys,
+    AuthorizationServer, AuthorizationServerBuilder, Client, FailureLimit, GrantType,
+    InMemoryClients, SecretHash, SigningKeys,
 };
 
 use crate::lab::{self, AUDIENCE, ISSUER};
@@ -98,6 +98,15 @@ fn a_client_that_makes_no_sense_is_not_built() {
     let (_, generated) = SecretHash::generate().unwrap();
     for (wrong, mend) in [
         (Client::builder("svc"), "needs a secret"),
+        (Client::builder("svc"), "Client::public"),
+        (
+            Client::public("spa").secret(lab::chosen()),
+            "Client::builder",
+        ),
+        (
+            Client::public("spa").grant_types([GrantType::ClientCredentials]),
+            "client credentials",
+        ),
         (
             client().secret(generated.clone()).secret(generated),
             "or two",

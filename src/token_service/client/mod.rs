@@ -20,7 +20,7 @@ mod verified;
 
 pub use secret::SecretHash;
 
-use super::lifetime;
+use super::{grant_type::GrantType, lifetime};
 
 /// A client: a program that may ask for tokens (RFC 6749 §2).
 ///
@@ -41,6 +41,8 @@ use super::lifetime;
 pub struct Client {
     id: String,
     secrets: Vec<SecretHash>,
+    public: bool,
+    grant_types: Option<Vec<GrantType>>,
     subject: Option<String>,
     scope: String,
     audiences: Vec<String>,
@@ -50,11 +52,13 @@ pub struct Client {
 }
 
 impl Client {
-    /// Begins a client with its `client_id`.
+    /// Returns a builder for a confidential client, which authenticates (RFC 6749 §2.1), with its `client_id`.
     pub fn builder(id: impl Into<String>) -> ClientBuilder {
         ClientBuilder(Self {
             id: id.into(),
             secrets: Vec::new(),
+            public: false,
+            grant_types: None,
             subject: None,
             scope: String::new(),
             audiences: Vec::new(),
@@ -64,9 +68,41 @@ impl Client {
         })
     }
 
+    /// Returns a builder for a public client (RFC 6749 §2.1), such as an app on a phone or in a browser, which can
+    /// keep no secret.
+    ///
+    /// It gets its first tokens by [`AuthorizationServer::issue`](super::AuthorizationServer::issue) alone, and
+    /// refreshes and revokes them by its `client_id` (RFC 6749 §6, RFC 7009 §2.1). It never gets tokens by client
+    /// credentials.
+    ///
+    /// ```
+    /// use tower_bearer::token_service::Client;
+    ///
+    /// let app = Client::public("spa").scope("read").build()?;
+    /// # Ok::<(), tower_bearer::ConfigError>(())
+    /// ```
+    pub fn public(id: impl Into<String>) -> ClientBuilder {
+        let mut builder = Self::builder(id);
+        builder.0.public = true;
+        builder
+    }
+
     /// Its `client_id`.
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// Whether it has nothing to authenticate with.
+    pub(super) fn is_public(&self) -> bool {
+        self.public
+    }
+
+    /// Whether it may use a grant.
+    pub(super) fn may_use(&self, grant_type: GrantType) -> bool {
+        match &self.grant_types {
+            Some(allowed) => allowed.contains(&grant_type),
+            None => !self.public || grant_type != GrantType::ClientCredentials,
+        }
     }
 
     fn slow_secrets(&self) -> Vec<SecretHash> {
@@ -119,7 +155,28 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets the `sub` of its tokens. The default is its id (RFC 9068 §2.2).
+    /// Sets which grants the client may use. The default is all of them, and for a
+    /// [public](Client::public) client all but client credentials.
+    ///
+    /// A client by which users log in, and which needs no tokens of its own, is limited to
+    /// [`GrantType::RefreshToken`]. Without that one it gets no refresh tokens. Other requests are answered 400
+    /// `unauthorized_client`.
+    ///
+    /// ```
+    /// use tower_bearer::token_service::{Client, GrantType, SecretHash};
+    ///
+    /// let (secret, hash) = SecretHash::generate()?;
+    /// let web = Client::builder("web").secret(hash).grant_types([GrantType::RefreshToken]).build()?;
+    /// # Ok::<(), tower_bearer::ConfigError>(())
+    /// ```
+    pub fn grant_types(mut self, grant_types: impl IntoIterator<Item = GrantType>) -> Self {
+        self.0.grant_types = Some(grant_types.into_iter().collect());
+        self
+    }
+
+    /// Sets the `sub` of the tokens that the client gets for itself. The default is its id (RFC 9068 §2.2).
+    ///
+    /// The subject must be no user's: a service tells users and clients apart by it (RFC 9700 §4.15).
     pub fn subject(mut self, subject: impl Into<String>) -> Self {
         self.0.subject = Some(subject.into());
         self
@@ -163,8 +220,9 @@ impl ClientBuilder {
     /// The client.
     ///
     /// # Errors
-    /// If its id is empty or not of visible ASCII and spaces (RFC 6749 §A.1), it has no secret or more than two,
-    /// something is no scope, an audience or the subject is empty, or a lifetime is out of bounds.
+    /// If its id is empty or not of visible ASCII and spaces (RFC 6749 §A.1), a confidential client has no secret or
+    /// more than two, a public client has a secret or may use client credentials, something is no scope, an audience
+    /// or the subject is empty, or a lifetime is out of bounds.
     pub fn build(self) -> Result<Client, ConfigError> {
         let mut client = self.0;
         let printable =
@@ -178,8 +236,23 @@ impl ClientBuilder {
         if !printable(&client.id) {
             return wrong("needs an id of visible ASCII characters (RFC 6749 §A.1)");
         }
-        if client.secrets.is_empty() || client.secrets.len() > MOST_SECRETS {
-            return wrong("needs a secret, or two while one is replaced by the other");
+        if client.public {
+            if !client.secrets.is_empty() {
+                return wrong(
+                    "is public and has a secret: leave the secret out, or use Client::builder",
+                );
+            }
+            if client.may_use(GrantType::ClientCredentials) {
+                return wrong(
+                    "is public, and so cannot use client credentials: leave the grant type out, or give the \
+                     client a secret",
+                );
+            }
+        } else if client.secrets.is_empty() || client.secrets.len() > MOST_SECRETS {
+            return wrong(
+                "needs a secret, or two while one is replaced by the other. Without any it is public: use \
+                 Client::public",
+            );
         }
         if client.subject.as_deref() == Some("") || client.audiences.iter().any(String::is_empty) {
             return wrong("has an empty subject or audience: leave it out");
