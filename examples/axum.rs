@@ -50,8 +50,8 @@ use tower_bearer::{
     Algorithm, BearerAuthLayer, Cached, Claims, InMemoryRevocation, JwtVerifier, ProblemJson,
     RedisRevocation, RemoteKeySet, RequireScopes, Revocation, RevocationList,
     token_service::{
-        AuthorizationServer, Client, InMemoryClients, RedisRefreshStore, SecretHash, SigningKey,
-        SigningKeys, TokenService,
+        AuthorizationServer, Client, FailureLimit, InMemoryClients, RedisRefreshStore, SecretHash,
+        SigningKey, SigningKeys, TokenService,
     },
 };
 use tower_http::{
@@ -194,7 +194,10 @@ fn authorization_server(
             Some(peer.ip())
         })
         // More than a service on the open network should allow, for whoever tries things out.
-        .failures_a_minute(60, 120);
+        .failure_limit(FailureLimit {
+            per_client: 60,
+            per_peer: 120,
+        });
     let server = match env::var("REDIS_URL") {
         Ok(redis) => server.refresh_tokens(RedisRefreshStore::new(&redis)?),
         Err(_) => server,

@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::HashSet, fmt};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{Error, MapAccess, SeqAccess, Visitor},
+    de::{Error, MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
 
@@ -123,9 +123,11 @@ fn depth(json: &str) -> usize {
     deepest
 }
 
+#[cfg(all(feature = "jwt", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
 /// What the names begin with by which serde_json knows its own types.
 const PRIVATE: &str = "$serde_json::private::";
 
+#[cfg(all(feature = "jwt", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
 /// Whether some object in this JSON text, at any depth, has a member whose name begins as serde_json's private names
 /// do. With such a name the author of the text, not the user's type, says how a value is read.
 pub(crate) fn has_private_names(json: &str) -> bool {
@@ -134,6 +136,7 @@ pub(crate) fn has_private_names(json: &str) -> bool {
     suspicious && names_privately(json.trim_ascii_start())
 }
 
+#[cfg(all(feature = "jwt", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
 fn names_privately(value: &str) -> bool {
     if !value.starts_with(['{', '[']) {
         return false;
@@ -150,6 +153,7 @@ fn names_privately(value: &str) -> bool {
     }
 }
 
+#[cfg(all(feature = "jwt", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
 /// What an array or object holds.
 #[derive(Default)]
 struct Children<'a> {
@@ -157,6 +161,7 @@ struct Children<'a> {
     values: Vec<&'a RawValue>,
 }
 
+#[cfg(all(feature = "jwt", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
 impl<'de> Deserialize<'de> for Children<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Collect;
@@ -168,7 +173,10 @@ impl<'de> Deserialize<'de> for Children<'de> {
                 f.write_str("an array or object")
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Children<'de>, A::Error> {
+            fn visit_seq<A: serde::de::SeqAccess<'de>>(
+                self,
+                mut seq: A,
+            ) -> Result<Children<'de>, A::Error> {
                 let mut children = Children::default();
                 while let Some(value) = seq.next_element()? {
                     children.values.push(value);

@@ -147,7 +147,7 @@ fn log(error: &AuthError, status: StatusCode) {
 }
 
 /// Whether anybody listens to what [`claim_rejected`] says, so that it need not be found out for nobody.
-#[cfg(feature = "jwt")]
+#[cfg(all(feature = "jwt", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
 pub(crate) fn hears_of_claims() -> bool {
     #[cfg(feature = "tracing")]
     return tracing::enabled!(target: "tower_bearer", tracing::Level::DEBUG);
@@ -158,7 +158,7 @@ pub(crate) fn hears_of_claims() -> bool {
 /// A token was rejected because of this claim, which is empty if it is the payload as a whole.
 ///
 /// This is the only place where values of claims are logged.
-#[cfg(feature = "jwt")]
+#[cfg(all(feature = "jwt", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
 pub(crate) fn claim_rejected(claim: &str, fault: impl std::fmt::Display) {
     #[cfg(feature = "tracing")]
     tracing::event!(

@@ -38,9 +38,9 @@
 //! # Which verifier to choose
 //! * You have `DecodingKey`s and a `Validation` today, or another crate hands them to you:
 //!   [`JsonWebTokenVerifier`].
-//! * You start anew, or want RFC 9068 access tokens, several issuers or ES512: [`JwtVerifier`](crate::JwtVerifier)
+//! * You start anew, or want RFC 9068 access tokens, several issuers or ES512: [`JwtVerifier`]
 //!   with [`Key`](crate::Key).
-//! * The issuer publishes its keys: [`JwtVerifier`](crate::JwtVerifier) with `RemoteKeySet` (feature `jwks`).
+//! * The issuer publishes its keys: [`JwtVerifier`] with `RemoteKeySet` (feature `jwks`).
 //!
 //! # What your `Validation` means here
 //! | field | meaning here |
@@ -56,7 +56,7 @@
 //! | `required_spec_claims` | As in jsonwebtoken: `exp`, `nbf`, `aud`, `iss` and `sub`; other names have no effect. |
 //!
 //! # What is added
-//! What jsonwebtoken leaves open is decided as [`JwtVerifier`](crate::JwtVerifier) decides it: the token
+//! What jsonwebtoken leaves open is decided as [`JwtVerifier`] decides it: the token
 //! has at most 16 KiB and exactly three segments, no member of header or payload stands twice, `crit`
 //! and `zip` are rejected, `typ` is `JWT`, `at+jwt` or absent (see
 //! [`token_types`](JsonWebTokenVerifierBuilder::token_types)), and a registered claim of the wrong type

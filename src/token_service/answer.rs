@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::{
     endpoint::Endpoint,
+    issue::SignedToken,
     refusal::{Details, Refusal},
 };
 use crate::{
@@ -23,35 +24,34 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
 
-/// The tokens that a client gets (RFC 6749 §5.1), in the order of that section.
+/// The tokens that a client gets (RFC 6749 §5.1), in the order of the contract.
 #[derive(Serialize)]
 pub(super) struct Tokens {
-    pub(super) access_token: String,
+    pub(super) access_token: SignedToken,
     pub(super) token_type: &'static str,
     /// In seconds.
     pub(super) expires_in: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) refresh_token: Option<String>,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(super) scope: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) refresh_token: Option<String>,
 }
 
 impl Tokens {
     pub(super) fn into_response(self) -> Response<Bytes> {
         // Strings and a number: nothing that could fail.
         let body = serde_json::to_vec(&self).unwrap_or_default();
-        ok(body.into(), Some(JSON))
+        ok(body.into())
     }
 }
 
-/// 200, not to be kept.
-pub(super) fn ok(body: Bytes, media_type: Option<HeaderValue>) -> Response<Bytes> {
+/// The 200 of JSON, not to be cached. An empty body has the same media type, because some OAuth clients reject any
+/// other before they see that it is empty.
+pub(super) fn ok(body: Bytes) -> Response<Bytes> {
     let mut response = Response::new(body);
     let length = HeaderValue::from(response.body().len());
     let headers = response.headers_mut();
-    if let Some(media_type) = media_type {
-        headers.insert(CONTENT_TYPE, media_type);
-    }
+    headers.insert(CONTENT_TYPE, JSON);
     headers.insert(CACHE_CONTROL, NO_STORE);
     headers.insert(PRAGMA, NO_CACHE);
     headers.insert(CONTENT_LENGTH, length);
@@ -95,11 +95,23 @@ impl Voice {
             ..
         } = *refusal.0;
         let description = description(&detail);
-        let mut response = self
+        let seconds = retry_after.map(|delay| {
+            let whole = delay.as_secs();
+            whole
+                .saturating_add(u64::from(delay.subsec_nanos() > 0))
+                .max(1)
+        });
+        let mut problem = self
             .problems
             .problem(status, slug, request)
             .title(title)
-            .detail(detail)
+            .detail(detail);
+        if status == StatusCode::TOO_MANY_REQUESTS
+            && let Some(seconds) = seconds
+        {
+            problem = problem.extension("retryAfter", seconds);
+        }
+        let mut response = problem
             .extension("error", error)
             .extension("error_description", description)
             .into_response();
@@ -109,20 +121,17 @@ impl Voice {
             headers.insert(CONTENT_TYPE, JSON);
         }
         if status == StatusCode::UNAUTHORIZED {
-            // A challenge for Basic opens a dialog in browsers: where nobody tried it, it is the letter of RFC 6749
-            // that asks for it, and nothing else.
-            let challenge = if basic_was_tried || endpoint.is_of_rfc() {
+            // A challenge for Basic opens a dialog in browsers. RFC 6749 §5.2 asks for it only where the client has
+            // used the header, and RFC 9110 §15.5.2 for some challenge in each 401.
+            let challenge = if basic_was_tried {
                 &self.basic
             } else {
                 &self.bearer
             };
             headers.insert(WWW_AUTHENTICATE, challenge.clone());
         }
-        if let Some(delay) = retry_after {
-            let seconds = delay
-                .as_secs()
-                .saturating_add(u64::from(delay.subsec_nanos() > 0));
-            headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        if let Some(seconds) = seconds {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         if let Some((name, value)) = header {
             headers.insert(name, HeaderValue::from_static(value));

@@ -1,6 +1,6 @@
 //! Builds an [`AuthorizationServer`], or says what is missing.
 
-use std::{fmt, net::IpAddr, num::NonZeroU32, sync::Arc, time::Duration};
+use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use http::request::Parts;
 
@@ -11,7 +11,7 @@ use super::{
     grant::Grant,
     keys::SigningKeys,
     lifetime,
-    limit::FailureLimit,
+    limit::{FailureLimit, Limits},
     metadata::absolute,
     refresh::{InMemoryRefreshStore, RefreshStore},
     server::{AuthorizationServer, PeerFn, Server, Settings},
@@ -35,7 +35,7 @@ pub struct AuthorizationServerBuilder {
     problems: ProblemJson,
     realm: String,
     peer: Option<Arc<PeerFn>>,
-    failures: Option<(u32, u32)>,
+    failure_limit: Option<FailureLimit>,
     extra_claims: Option<Arc<ExtraClaimsFn>>,
     clock: Arc<dyn Clock>,
 }
@@ -55,6 +55,7 @@ impl AuthorizationServerBuilder {
                 grace: Duration::ZERO,
                 body_timeout: Duration::from_secs(10),
                 store_timeout: Duration::from_secs(5),
+                client_ids_as_subjects: false,
             },
             keys: None,
             clients: None,
@@ -63,7 +64,7 @@ impl AuthorizationServerBuilder {
             problems: ProblemJson::new(),
             realm: "api".to_owned(),
             peer: None,
-            failures: Some((10, 60)),
+            failure_limit: Some(FailureLimit::default()),
             extra_claims: None,
             clock: Arc::new(SystemClock),
         }
@@ -160,17 +161,16 @@ impl AuthorizationServerBuilder {
         self
     }
 
-    /// Sets how many authentications of clients may fail in a minute: from one peer for one client, and from one peer
-    /// in all. More are answered 429, until there is room again. The default is 10 and 60, far from what a client
-    /// with an old secret does by mistake, and too few to guess a secret.
-    pub fn failures_a_minute(mut self, per_client: u32, per_peer: u32) -> Self {
-        self.failures = Some((per_client, per_peer));
+    /// Sets how many authentications of clients may fail in a minute. More are answered 429, until there is room
+    /// again. See [`FailureLimit`] for the defaults, and for who is never held up.
+    pub fn failure_limit(mut self, limit: FailureLimit) -> Self {
+        self.failure_limit = Some(limit);
         self
     }
 
-    /// Lets authentications fail without a limit: where something in front of this server sees to it.
+    /// Lets authentications fail without a limit, where something in front of this server limits them.
     pub fn unlimited_failures(mut self) -> Self {
-        self.failures = None;
+        self.failure_limit = None;
         self
     }
 
@@ -203,6 +203,14 @@ impl AuthorizationServerBuilder {
         self
     }
 
+    /// Lets [`issue`](AuthorizationServer::issue) write tokens for users whose `sub` is the id of a client. It rejects
+    /// them by default: a service that tells clients by their `sub` would take the user for the client
+    /// (RFC 9700 §4.15). Use this only where every service looks at `client_id` as well.
+    pub fn allow_client_ids_as_subjects(mut self) -> Self {
+        self.settings.client_ids_as_subjects = true;
+        self
+    }
+
     /// Sets the clock by which tokens are issued. The default is that of the system.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
@@ -225,23 +233,11 @@ impl AuthorizationServerBuilder {
             .clients
             .ok_or_else(|| missing("clients: set them by `clients`"))?;
         keys.expect_lifetime(self.settings.access_token_lifetime);
-        let limit = match self.failures {
+        let limits = match self.failure_limit {
             None => None,
-            Some((per_client, per_peer)) => {
-                let number = |number| {
-                    NonZeroU32::new(number).ok_or(ConfigError::new(
-                        "a limit of 0 failures a minute lets nobody authenticate: use 1 or more",
-                    ))
-                };
-                let clock = Arc::clone(&self.clock);
-                Some(FailureLimit::new(
-                    number(per_client)?,
-                    number(per_peer)?,
-                    clock,
-                ))
-            }
+            Some(limit) => Some(Limits::new(limit, Arc::clone(&self.clock))?),
         };
-        let peer = match (self.peer, &limit) {
+        let peer = match (self.peer, &limits) {
             (Some(peer), _) => peer,
             (None, None) => Arc::new(|_: &Parts| None),
             (None, Some(_)) => {
@@ -255,7 +251,7 @@ impl AuthorizationServerBuilder {
             .refresh_tokens
             .unwrap_or_else(|| Arc::new(InMemoryRefreshStore::with_clock(Arc::clone(&self.clock))));
         Ok(AuthorizationServer(Arc::new(Server {
-            clients: Authenticator::new(clients, limit, self.settings.store_timeout),
+            clients: Authenticator::new(clients, limits, self.settings.store_timeout)?,
             voice: Voice::new(self.problems, &self.realm)?,
             settings: self.settings,
             keys,

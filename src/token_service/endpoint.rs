@@ -46,6 +46,8 @@ pub(super) enum Endpoint {
     Refresh {
         /// A refresh token that is good for nothing is 400, as RFC 6749 has it, and not 401.
         status_of_rfc: bool,
+        /// Clients that have a secret or a key must authenticate, and others give their id.
+        must_authenticate: bool,
     },
     /// RFC 6749, to the letter.
     OAuth,
@@ -82,8 +84,32 @@ impl TokenService {
     /// [`refresh_endpoint`](super::AuthorizationServer::refresh_endpoint); the others keep to it anyway.
     #[must_use]
     pub fn rfc_status(mut self) -> Self {
-        if let Endpoint::Refresh { status_of_rfc } = &mut self.endpoint {
+        if let Endpoint::Refresh { status_of_rfc, .. } = &mut self.endpoint {
             *status_of_rfc = true;
+        }
+        self
+    }
+
+    /// Requires the client of a [`refresh_endpoint`](super::AuthorizationServer::refresh_endpoint) to authenticate,
+    /// as RFC 6749 §6 does for clients with credentials. A [public](super::Client::public) client sends its
+    /// `client_id`. Other requests are answered 401 `invalid_client`.
+    ///
+    /// This is off by default because the refresh token alone is the contract of this endpoint. The other endpoints
+    /// always require it.
+    ///
+    /// ```
+    /// # fn routes(server: &tower_bearer::token_service::AuthorizationServer) -> axum::Router {
+    /// let refresh = server.refresh_endpoint().require_client_authentication();
+    /// axum::Router::new().route_service("/api/v2/auth/refresh", refresh)
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn require_client_authentication(mut self) -> Self {
+        if let Endpoint::Refresh {
+            must_authenticate, ..
+        } = &mut self.endpoint
+        {
+            *must_authenticate = true;
         }
         self
     }
@@ -151,8 +177,15 @@ async fn answer<B: Body>(
             )),
             None => Err(missing("grant_type")),
         },
-        Endpoint::Refresh { status_of_rfc } => match parameters.get("grant_type") {
-            Some("refresh_token") | None => server.refresh(asked, status_of_rfc, false).await,
+        Endpoint::Refresh {
+            status_of_rfc,
+            must_authenticate,
+        } => match parameters.get("grant_type") {
+            Some("refresh_token") | None => {
+                server
+                    .refresh(asked, status_of_rfc, must_authenticate)
+                    .await
+            }
             Some(_) => Err(Refusal::unsupported_grant_type("it must be refresh_token")),
         },
         Endpoint::OAuth => match parameters.get("grant_type") {

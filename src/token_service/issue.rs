@@ -1,9 +1,10 @@
 //! Client credentials in, tokens out (RFC 6749 §4.4).
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::Response;
+use serde::{Serialize, Serializer};
 
 use super::{
     answer::Tokens,
@@ -11,9 +12,11 @@ use super::{
     client::Client,
     endpoint::Asked,
     grant::Grant,
+    grant_type::GrantType,
     refresh::{RefreshFamily, token::RefreshToken},
     refusal::Refusal,
     request::{self, Credentials},
+    resource,
     server::Server,
 };
 use crate::{clock::NumericDate, crypto, reject::scope_tokens};
@@ -26,6 +29,9 @@ impl Server {
         with_refresh_token: bool,
     ) -> Result<Response<Bytes>, Refusal> {
         let client = self.authenticated(asked).await?;
+        if !client.may_use(GrantType::ClientCredentials) {
+            return Err(Refusal::unauthorized_client());
+        }
         let grant = narrowed(&self.whole_grant(&client), asked)?;
         let tokens = self.first_tokens(&client, grant, with_refresh_token);
         Ok(tokens.await?.into_response())
@@ -42,7 +48,7 @@ impl Server {
         let lifetime = self.access_token_lifetime(client);
         let access_token = self.access_token(&grant, now, lifetime)?;
         let scope = grant.scope.clone();
-        let refresh_token = if with_refresh_token {
+        let refresh_token = if with_refresh_token && client.may_use(GrantType::RefreshToken) {
             Some(self.first_refresh_token(client, grant, now).await?)
         } else {
             None
@@ -56,11 +62,15 @@ impl Server {
         })
     }
 
-    /// The client that a request is from, which must say so.
+    /// The client that a request is from: one that has authenticated, or a public one, which gives its id.
     pub(super) async fn authenticated(&self, asked: Asked<'_>) -> Result<Arc<Client>, Refusal> {
         match self.authenticated_if_asked(asked).await? {
             Authenticated::Client(client) => Ok(client),
-            Authenticated::Named(_) | Authenticated::Nobody => Err(Refusal::invalid_client()),
+            Authenticated::Named(id) => match self.clients.find(&id).await? {
+                Some(client) if client.is_public() => Ok(client),
+                _ => Err(Refusal::invalid_client()),
+            },
+            Authenticated::Nobody => Err(Refusal::invalid_client()),
         }
     }
 
@@ -115,18 +125,24 @@ impl Server {
         grant: &Grant,
         now: NumericDate,
         lifetime: Duration,
-    ) -> Result<String, Refusal> {
+    ) -> Result<SignedToken, Refusal> {
         let id: [u8; 16] = crypto::random().ok_or_else(no_crypto)?;
         let id = base64_simd::URL_SAFE_NO_PAD.encode_to_string(id);
+        let expires_at = now.saturating_add(lifetime);
         let token = AccessToken {
             issuer: &self.settings.issuer,
             grant,
             id: &id,
             issued_at: now,
-            expires_at: now.saturating_add(lifetime),
+            expires_at,
         };
         let claims = token.claims(self.extra_claims.as_deref());
-        self.keys.sign(&claims, lifetime).ok_or_else(no_crypto)
+        let text = self.keys.sign(&claims, lifetime).ok_or_else(no_crypto)?;
+        Ok(SignedToken {
+            text,
+            id,
+            expires_at,
+        })
     }
 
     async fn first_refresh_token(
@@ -155,11 +171,26 @@ impl Server {
     }
 }
 
+/// An access token. Serde writes its text alone.
+pub(super) struct SignedToken {
+    pub(super) text: String,
+    /// Its `jti`.
+    pub(super) id: String,
+    /// Its `exp`.
+    pub(super) expires_at: NumericDate,
+}
+
+impl Serialize for SignedToken {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text)
+    }
+}
+
 /// What is known of who sent a request.
 pub(super) enum Authenticated<'a> {
     Client(Arc<Client>),
     /// It says that it is this client, and proves nothing.
-    Named(&'a str),
+    Named(Cow<'a, str>),
     Nobody,
 }
 
@@ -198,13 +229,9 @@ pub(super) fn narrowed_to(
         grant.scope = scope_tokens(wanted).map_err(|_| Refusal::invalid_scope())?;
     }
     if !resources.is_empty() {
-        let is_granted = |resource: &&str| whole.audiences().any(|known| known == *resource);
-        if !resources.iter().all(is_granted) {
-            return Err(Refusal::invalid_target());
-        }
-        grant
-            .audiences
-            .retain(|audience| resources.contains(&audience.as_str()));
+        // The tokens have the configured spelling, whatever the spelling of the request.
+        grant.audiences =
+            resource::named(&whole.audiences, resources).ok_or_else(Refusal::invalid_target)?;
     }
     Ok(grant)
 }

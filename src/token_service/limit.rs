@@ -1,4 +1,4 @@
-//! [`FailureLimit`]: how often the authentication of clients may fail.
+//! [`FailureLimit`]: how often the authentication of clients may fail. [`Limits`] counts.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -14,12 +14,55 @@ use governor::{
 };
 use quick_cache::unsync::Cache;
 
-use crate::clock::{Clock, NumericDate};
+use crate::{
+    clock::{Clock, NumericDate},
+    error::ConfigError,
+};
 
-/// Limits failures per client and peer, and per peer. Failures from one peer never stand in the way of another.
-pub(super) struct FailureLimit {
-    per_client: Limit,
-    per_peer: Limit,
+/// How many authentications of clients may fail in a minute, before more are answered 429.
+///
+/// Only failures count, and only comparisons with slow hashes are held back: a secret that was
+/// [generated](super::SecretHash::generate) is accepted whatever others behind the same address do, and so is a
+/// [chosen](super::SecretHash::of_chosen) one that the server has accepted before.
+///
+/// Over all peers, a client may fail 10 times as often as from one peer: one peer alone never gets there, and a
+/// secret that a person chose cannot be guessed from many addresses.
+///
+/// ```
+/// use tower_bearer::token_service::{AuthorizationServer, FailureLimit};
+///
+/// let server = AuthorizationServer::builder().failure_limit(FailureLimit { per_client: 5, per_peer: 30 });
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(
+    clippy::exhaustive_structs,
+    reason = "two numbers that users write by name"
+)]
+pub struct FailureLimit {
+    /// Failures a minute of one client from one peer. The default is 10: more than a client with an old secret
+    /// makes by mistake, and too few to guess one.
+    pub per_client: u32,
+    /// Failures a minute of one peer, whatever the client. The default is 60.
+    pub per_peer: u32,
+}
+
+impl Default for FailureLimit {
+    fn default() -> Self {
+        Self {
+            per_client: 10,
+            per_peer: 60,
+        }
+    }
+}
+
+/// So many peers may make a client fail as often as each may.
+const PEERS_OF_A_CLIENT: u32 = 10;
+
+/// Counts failures: per client and peer, per peer, and per client.
+pub(super) struct Limits {
+    client_and_peer: Limit,
+    peer: Limit,
+    client: Limit,
     hasher: RandomState,
     clock: Seconds,
 }
@@ -27,8 +70,9 @@ pub(super) struct FailureLimit {
 /// Who tries.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Attempt {
-    client: u64,
+    client_and_peer: u64,
     peer: u64,
+    client: u64,
 }
 
 /// There were too many failures; after so long there may be another attempt.
@@ -37,27 +81,35 @@ pub(super) struct TooManyFailures {
     pub(super) retry_after: Duration,
 }
 
-impl FailureLimit {
-    /// So many failures a minute, per client and peer, and per peer.
-    pub(super) fn new(per_client: NonZeroU32, per_peer: NonZeroU32, clock: Arc<dyn Clock>) -> Self {
+impl Limits {
+    pub(super) fn new(limit: FailureLimit, clock: Arc<dyn Clock>) -> Result<Self, ConfigError> {
+        let number = |number| {
+            NonZeroU32::new(number).ok_or(ConfigError::new(
+                "a failure limit of 0 lets nobody authenticate: use 1 or more",
+            ))
+        };
+        let (per_client, per_peer) = (number(limit.per_client)?, number(limit.per_peer)?);
         let clock = Seconds {
             began: clock.now(),
             clock,
         };
-        Self {
-            per_client: Limit::new(per_client, &clock),
-            per_peer: Limit::new(per_peer, &clock),
+        let over_all_peers = per_client.saturating_mul(number(PEERS_OF_A_CLIENT)?);
+        Ok(Self {
+            client_and_peer: Limit::new(per_client, &clock),
+            peer: Limit::new(per_peer, &clock),
+            client: Limit::new(over_all_peers, &clock),
             hasher: RandomState::new(),
             clock,
-        }
+        })
     }
 
     /// An attempt of a peer, in the name of a client, to be counted if it fails.
     pub(super) fn attempt(&self, client_id: &str, peer: Option<IpAddr>) -> Attempt {
         let peer = peer.map(network_of);
         Attempt {
-            client: self.hasher.hash_one((client_id, peer)),
+            client_and_peer: self.hasher.hash_one((client_id, peer)),
             peer: self.hasher.hash_one(peer),
+            client: self.hasher.hash_one(client_id),
         }
     }
 
@@ -66,16 +118,39 @@ impl FailureLimit {
         let wait = |not_until: NotUntil<Duration>| TooManyFailures {
             retry_after: not_until.wait_time_from(clock::Clock::now(&self.clock)),
         };
-        let client = self.per_client.look.check_key(&attempt.client);
-        let peer = self.per_peer.look.check_key(&attempt.peer);
-        client.and(peer).map_err(wait)
+        for (limit, key) in self.by_key(attempt) {
+            limit.look.check_key(key).map_err(wait)?;
+        }
+        Ok(())
     }
 
-    /// It has failed.
+    /// The attempt has failed.
     pub(super) fn failed(&self, attempt: &Attempt) {
-        // That there are too many is said to the next attempt.
-        self.per_client.count.check_key(&attempt.client).ok();
-        self.per_peer.count.check_key(&attempt.peer).ok();
+        for (limit, key) in self.by_key(attempt) {
+            // That there are too many is said to the next attempt.
+            limit.count.check_key(key).ok();
+        }
+    }
+
+    /// Whether failures of the peer still count against it.
+    pub(super) fn peer_has_failed(&self, attempt: &Attempt) -> bool {
+        let now = Nanos::from(clock::Clock::now(&self.clock));
+        let states = self
+            .peer
+            .states
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        states
+            .peek(&attempt.peer)
+            .is_some_and(|free_at| *free_at > now)
+    }
+
+    fn by_key<'a>(&'a self, attempt: &'a Attempt) -> [(&'a Limit, &'a u64); 3] {
+        [
+            (&self.client_and_peer, &attempt.client_and_peer),
+            (&self.peer, &attempt.peer),
+            (&self.client, &attempt.client),
+        ]
     }
 }
 
@@ -91,6 +166,7 @@ fn network_of(peer: IpAddr) -> IpAddr {
 struct Limit {
     look: Limiter<Look>,
     count: Limiter<Count>,
+    states: States,
 }
 
 type Limiter<S> = RateLimiter<u64, S, Seconds, NoOpMiddleware<Duration>>;
@@ -101,7 +177,8 @@ impl Limit {
         let states = Arc::new(Mutex::new(Cache::new(AT_MOST)));
         Self {
             look: RateLimiter::new(quota, Look(Arc::clone(&states)), clock.clone()),
-            count: RateLimiter::new(quota, Count(states), clock.clone()),
+            count: RateLimiter::new(quota, Count(Arc::clone(&states)), clock.clone()),
+            states,
         }
     }
 }
@@ -170,15 +247,13 @@ mod tests {
 
     const NOW: NumericDate = NumericDate::from_secs(1_800_000_000);
 
-    fn limit(per_client: u32, per_peer: u32) -> (FailureLimit, ManualClock) {
+    fn limit(per_client: u32, per_peer: u32) -> (Limits, ManualClock) {
         let clock = ManualClock::new(NOW);
-        let number = |number| NonZeroU32::new(number).unwrap();
-        let limit = FailureLimit::new(
-            number(per_client),
-            number(per_peer),
-            Arc::new(clock.clone()),
-        );
-        (limit, clock)
+        let limit = FailureLimit {
+            per_client,
+            per_peer,
+        };
+        (Limits::new(limit, Arc::new(clock.clone())).unwrap(), clock)
     }
 
     fn peer(address: &str) -> Option<IpAddr> {
@@ -186,7 +261,7 @@ mod tests {
     }
 
     /// How many failures there can be in a row, up to 100.
-    fn failures(limit: &FailureLimit, attempt: &Attempt) -> usize {
+    fn failures(limit: &Limits, attempt: &Attempt) -> usize {
         (0..100)
             .take_while(|_| {
                 let may = limit.check(attempt).is_ok();
@@ -211,6 +286,39 @@ mod tests {
         assert!(limit.check(&of("third", "10.0.0.1")).is_err());
         clock.advance(Duration::from_secs(60));
         assert_eq!(failures(&limit, &of("svc", "10.0.0.1")), 10);
+    }
+
+    /// A client that fails from many addresses is limited over all of them, so that its secret cannot be guessed;
+    /// one address alone never exhausts that limit.
+    #[test]
+    fn client_is_limited_over_all_peers() {
+        let (limit, clock) = limit(2, 1000);
+        let of = |n: u32| limit.attempt("svc", Some(IpAddr::V4(n.into())));
+        assert_eq!(
+            (0..100).map(|n| failures(&limit, &of(n))).sum::<usize>(),
+            20
+        );
+        assert!(limit.check(&of(1000)).is_err());
+        assert!(
+            limit
+                .check(&limit.attempt("other", peer("10.0.0.1")))
+                .is_ok()
+        );
+        clock.advance(Duration::from_secs(60));
+        assert_eq!(failures(&limit, &of(1000)), 2);
+        assert!(limit.check(&of(1001)).is_ok());
+    }
+
+    #[test]
+    fn failures_of_a_peer_count_against_it_for_a_while() {
+        let (limit, clock) = limit(10, 60);
+        let attempt = limit.attempt("svc", peer("10.0.0.1"));
+        assert!(!limit.peer_has_failed(&attempt));
+        limit.failed(&attempt);
+        assert!(limit.peer_has_failed(&attempt));
+        assert!(!limit.peer_has_failed(&limit.attempt("svc", peer("10.0.0.2"))));
+        clock.advance(Duration::from_secs(2));
+        assert!(!limit.peer_has_failed(&attempt));
     }
 
     #[test]
@@ -251,17 +359,7 @@ mod tests {
         for n in 0..300_000_u32 {
             limit.failed(&limit.attempt("svc", Some(IpAddr::V4(n.into()))));
         }
-        assert!(
-            limit
-                .per_client
-                .count
-                .into_state_store()
-                .0
-                .lock()
-                .unwrap()
-                .len()
-                <= AT_MOST
-        );
+        assert!(limit.client_and_peer.states.lock().unwrap().len() <= AT_MOST);
         clock.set(NumericDate::MAX);
         let (limit, clock) = self::limit(10, 10);
         clock.set(NumericDate::MAX);

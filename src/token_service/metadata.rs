@@ -10,6 +10,7 @@ use std::{
 };
 
 use http::{Request, Response};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use tower_service::Service;
 
@@ -31,17 +32,55 @@ impl ServeMetadata {
     pub(super) fn new(issuer: &str) -> Self {
         let mut members = Map::new();
         members.insert("issuer".into(), issuer.into());
-        // There is no authorization endpoint, but the member is required (RFC 8414 §2).
-        members.insert("response_types_supported".into(), json!([]));
         Self {
             members: Arc::new(members),
             max_age: Duration::from_secs(3600),
         }
     }
 
+    /// Sets a member, or leaves it out if it has no elements (RFC 8414 §3.2).
     fn with(mut self, name: &str, value: Value) -> Self {
-        Arc::make_mut(&mut self.members).insert(name.to_owned(), value);
+        let members = Arc::make_mut(&mut self.members);
+        if value.is_null() || value.as_array().is_some_and(Vec::is_empty) {
+            members.remove(name);
+        } else {
+            members.insert(name.to_owned(), value);
+        }
         self
+    }
+
+    /// Sets any further member (RFC 8414 §2, or the registry of §7.1.2), in place of one of the same name. A value
+    /// without elements removes the member (§3.2).
+    ///
+    /// Some clients require members that this server has no use for, because its users log in elsewhere: the SDKs of
+    /// the Model Context Protocol and Authlib want `authorization_endpoint` and `response_types_supported`.
+    ///
+    /// ```
+    /// # use tower_bearer::token_service::{AuthorizationServer, ServeMetadata};
+    /// # fn of(server: &AuthorizationServer) -> Result<ServeMetadata, tower_bearer::ConfigError> {
+    /// server
+    ///     .metadata()
+    ///     .token_endpoint("https://login.example.com/oauth/token")?
+    ///     .member("authorization_endpoint", "https://login.example.com/authorize")?
+    ///     .member("response_types_supported", ["code"])?
+    ///     .member("code_challenge_methods_supported", ["S256"])
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// If the name is `issuer`, which the server sets itself, or JSON cannot hold the value.
+    pub fn member(self, name: &str, value: impl Serialize) -> Result<Self, ConfigError> {
+        if name == "issuer" {
+            return Err(ConfigError::new(
+                "the metadata has the `issuer` of the server: set it by `AuthorizationServerBuilder::issuer`",
+            ));
+        }
+        let value = serde_json::to_value(value).map_err(|error| {
+            ConfigError::new(format!(
+                "the member {name:?} of the metadata is no JSON: {error}"
+            ))
+        })?;
+        Ok(self.with(name, value))
     }
 
     fn with_url(self, name: &str, url: &str) -> Result<Self, ConfigError> {
@@ -58,10 +97,7 @@ impl ServeMetadata {
             "grant_types_supported",
             json!(["client_credentials", "refresh_token"]),
         )
-        .with(
-            "token_endpoint_auth_methods_supported",
-            json!(["client_secret_basic", "client_secret_post"]),
-        )
+        .with("token_endpoint_auth_methods_supported", json!(AUTH_METHODS))
         .with_url("token_endpoint", url)
     }
 
@@ -80,7 +116,7 @@ impl ServeMetadata {
     pub fn revocation_endpoint(self, url: &str) -> Result<Self, ConfigError> {
         self.with(
             "revocation_endpoint_auth_methods_supported",
-            json!(["client_secret_basic", "client_secret_post"]),
+            json!(AUTH_METHODS),
         )
         .with_url("revocation_endpoint", url)
     }
@@ -107,6 +143,10 @@ impl ServeMetadata {
         self
     }
 }
+
+/// How clients authenticate, by the names of the registry (RFC 7591 §2, RFC 8414 §7.1.2). `none` stands for public
+/// clients.
+const AUTH_METHODS: [&str; 3] = ["client_secret_basic", "client_secret_post", "none"];
 
 /// Whether it is an absolute URL of http or https, without a fragment.
 pub(super) fn absolute(address: &str) -> Result<(), ConfigError> {

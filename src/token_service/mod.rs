@@ -13,6 +13,7 @@ mod direct;
 mod document;
 mod endpoint;
 mod grant;
+mod grant_type;
 mod issue;
 mod keys;
 mod lifetime;
@@ -23,16 +24,19 @@ mod refresh;
 mod refusal;
 mod renew;
 mod request;
+mod resource;
 mod revoke;
 mod server;
 
 pub use builder::AuthorizationServerBuilder;
 pub use claims::ExtraClaims;
 pub use client::{Client, ClientBuilder, ClientStore, InMemoryClients, SecretHash};
-pub use direct::{IssueError, IssuedTokens};
+pub use direct::{IssueError, IssueErrorKind, IssuedTokens};
 pub use endpoint::{TokenFuture, TokenService};
 pub use grant::Grant;
+pub use grant_type::GrantType;
 pub use keys::{ServeKeySet, SigningKey, SigningKeys};
+pub use limit::FailureLimit;
 pub use metadata::ServeMetadata;
 #[cfg(feature = "redis")]
 pub use refresh::RedisRefreshStore;

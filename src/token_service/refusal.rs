@@ -90,6 +90,11 @@ impl Refusal {
         Self::bad_request("unauthorized_client", detail.into(), "token_foreign")
     }
 
+    pub(super) fn unauthorized_client() -> Self {
+        let detail = "The client may not use this grant type";
+        Self::bad_request("unauthorized_client", detail.into(), "unauthorized_client")
+    }
+
     /// The client is unknown, its secret is wrong, or there is none.
     pub(super) fn invalid_client() -> Self {
         Self::new(
@@ -184,7 +189,7 @@ impl Refusal {
             StatusCode::TOO_MANY_REQUESTS,
             ("too-many-requests", "Too Many Requests"),
             "temporarily_unavailable",
-            Cow::Borrowed("Too many failed attempts, please try again later"),
+            Cow::Borrowed("Too many requests"),
             "too_many_failures",
         );
         refusal.0.retry_after = Some(retry_after);
@@ -230,7 +235,7 @@ impl Refusal {
 }
 
 /// As long as the layer asks clients to wait where keys are out of reach.
-const COME_BACK_AFTER: Duration = Duration::from_secs(5);
+pub(super) const COME_BACK_AFTER: Duration = Duration::from_secs(5);
 
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {

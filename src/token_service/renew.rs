@@ -7,6 +7,7 @@ use super::{
     answer::Tokens,
     endpoint::{Asked, missing},
     grant::Grant,
+    grant_type::GrantType,
     issue::{Authenticated, narrowed, no_crypto},
     observe,
     refresh::{RefreshFamily, Rotated, Rotation, token::RefreshToken},
@@ -27,11 +28,14 @@ impl Server {
         let invalid = |reason| Refusal::invalid_grant(status_of_rfc, reason);
         let presented = asked.parameters.get("refresh_token");
         let presented = presented.ok_or_else(|| missing("refresh_token"))?;
-        let authenticated = self.authenticated_if_asked(asked).await?;
+        let authenticated = if must_authenticate {
+            Authenticated::Client(self.authenticated(asked).await?)
+        } else {
+            self.authenticated_if_asked(asked).await?
+        };
         let client_id = match &authenticated {
             Authenticated::Client(client) => Some(client.id()),
-            _ if must_authenticate => return Err(Refusal::invalid_client()),
-            Authenticated::Named(id) => Some(*id),
+            Authenticated::Named(id) => Some(&**id),
             Authenticated::Nobody => None,
         };
 
@@ -52,6 +56,10 @@ impl Server {
                 None => return Err(invalid("client_unknown")),
             },
         };
+
+        if !client.may_use(GrantType::RefreshToken) {
+            return Err(Refusal::unauthorized_client());
+        }
 
         let now = self.clock.now();
         let (successor, seed) = token

@@ -205,7 +205,7 @@ fn of_member<'a>(name: &str, value: &'a RawValue) -> Result<Vec<Cow<'a, str>>, R
 pub(super) enum Credentials<'a> {
     None,
     /// An id alone.
-    Id(&'a str),
+    Id(Cow<'a, str>),
     Secret {
         id: Cow<'a, str>,
         secret: Cow<'a, str>,
@@ -222,8 +222,10 @@ pub(super) fn is_basic(headers: &HeaderMap) -> bool {
         .any(|line| basic(line.as_bytes()).is_some())
 }
 
-/// What follows the scheme `Basic`, which may be in any case (RFC 9110 §11.1).
+/// What follows the scheme `Basic`, which may be in any case (RFC 9110 §11.1). White space around the value is no
+/// part of it, but servers of HTTP/2 hand it on (§5.5).
 fn basic(line: &[u8]) -> Option<&[u8]> {
+    let line = line.trim_ascii();
     let (scheme, rest) = line.split_first_chunk::<5>()?;
     let apart = rest.is_empty() || rest.starts_with(b" ");
     (scheme.eq_ignore_ascii_case(b"Basic") && apart).then(|| rest.trim_ascii())
@@ -261,6 +263,10 @@ pub(super) fn credentials<'a>(
         if id.is_some_and(|id| id != own) {
             return Err(Refusal::invalid_request("There are two client ids"));
         }
+        // That is how libraries name a client that has no secret.
+        if secret.is_empty() {
+            return Ok(Credentials::Id(own.into()));
+        }
         return Ok(Credentials::Secret {
             id: own.into(),
             secret: secret.into(),
@@ -271,7 +277,7 @@ pub(super) fn credentials<'a>(
             id: id.into(),
             secret: secret.into(),
         },
-        (Some(id), None) => Credentials::Id(id),
+        (Some(id), None) => Credentials::Id(id.into()),
         (None, Some(_)) => Credentials::Unusable,
         (None, None) => Credentials::None,
     })
@@ -330,6 +336,8 @@ mod tests {
             ("Basic eDp5", Some("eDp5")),
             ("bAsIc   eDp5", Some("eDp5")),
             ("Basic", Some("")),
+            (" Basic eDp5", Some("eDp5")),
+            ("\tBasic eDp5 \t", Some("eDp5")),
             ("Basically eDp5", None),
             ("Bearer eDp5", None),
         ] {

@@ -44,7 +44,7 @@ impl Server {
             }
         }
         // A token that is unknown, or good for nothing any longer, is as the client wants it (§2.2).
-        Ok(answer::ok(Bytes::new(), None))
+        Ok(answer::ok(Bytes::new()))
     }
 
     /// The claims of an access token that this server has issued, and that has not expired.

@@ -86,6 +86,7 @@ impl AuthorizationServer {
     pub fn refresh_endpoint(&self) -> TokenService {
         let endpoint = Endpoint::Refresh {
             status_of_rfc: false,
+            must_authenticate: false,
         };
         TokenService::new(&self.0, endpoint)
     }
@@ -160,6 +161,7 @@ pub(super) struct Settings {
     pub(super) grace: Duration,
     pub(super) body_timeout: Duration,
     pub(super) store_timeout: Duration,
+    pub(super) client_ids_as_subjects: bool,
 }
 
 impl Server {

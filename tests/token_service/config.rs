@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use tower_bearer::token_service::{
-    AuthorizationServer, AuthorizationServerBuilder, Client, InMemoryClients, SecretHash,
-    SigningKeys,
+    AuthorizationServer, AuthorizationServerBuilder, Client, FailureLimit, GrantType,
+    InMemoryClients, SecretHash, SigningKeys,
 };
 
 use crate::lab::{self, AUDIENCE, ISSUER};
@@ -60,7 +60,13 @@ fn an_incomplete_or_impossible_server_is_not_built() {
             "a year",
         ),
         (builder().refresh_token_grace(61 * second), "60 seconds"),
-        (builder().failures_a_minute(0, 1), "1 or more"),
+        (
+            builder().failure_limit(FailureLimit {
+                per_client: 0,
+                per_peer: 1,
+            }),
+            "1 or more",
+        ),
         (builder().body_timeout(Duration::ZERO), "`body_timeout`"),
         (builder().store_timeout(61 * second), "`store_timeout`"),
         (builder().realm("\n"), "realm"),
@@ -99,6 +105,15 @@ fn a_client_that_makes_no_sense_is_not_built() {
     let (_, generated) = SecretHash::generate().unwrap();
     for (wrong, mend) in [
         (Client::builder("svc"), "needs a secret"),
+        (Client::builder("svc"), "Client::public"),
+        (
+            Client::public("spa").secret(lab::chosen()),
+            "Client::builder",
+        ),
+        (
+            Client::public("spa").grant_types([GrantType::ClientCredentials]),
+            "client credentials",
+        ),
         (
             client().secret(generated.clone()).secret(generated),
             "or two",

@@ -63,8 +63,8 @@ async fn client_credentials_in_a_form_or_json_or_basic_give_both_tokens() {
                 "access_token",
                 "token_type",
                 "expires_in",
-                "refresh_token",
-                "scope"
+                "scope",
+                "refresh_token"
             ]
         );
         let tokens = granted(answer);

@@ -12,8 +12,8 @@ use std::{
 use tower_bearer::{
     BoxFuture, StoreError,
     token_service::{
-        Client, ClientStore, InMemoryClients, InMemoryRefreshStore, RefreshFamily, RefreshStore,
-        Rotated, Rotation,
+        Client, ClientStore, FailureLimit, InMemoryClients, InMemoryRefreshStore, RefreshFamily,
+        RefreshStore, Rotated, Rotation,
     },
 };
 
@@ -169,7 +169,10 @@ async fn while_the_store_of_clients_is_away_nobody_is_refused_for_it() {
     let lab = Lab::with(|builder| {
         builder
             .clients(store.clone())
-            .failures_a_minute(1, 1)
+            .failure_limit(FailureLimit {
+                per_client: 1,
+                per_peer: 1,
+            })
             .store_timeout(Duration::from_secs(2))
     });
     let pairs = [

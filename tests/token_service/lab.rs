@@ -13,7 +13,7 @@ use tower::ServiceExt;
 use tower_bearer::{
     Algorithm, InMemoryRevocation, ManualClock, NumericDate, ProblemJson,
     token_service::{
-        AuthorizationServer, AuthorizationServerBuilder, Client, InMemoryClients,
+        AuthorizationServer, AuthorizationServerBuilder, Client, FailureLimit, InMemoryClients,
         InMemoryRefreshStore, SecretHash, SigningKey, SigningKeys, TokenService,
     },
 };
@@ -77,7 +77,10 @@ impl Lab {
             .revocation(revocation.clone())
             .problems(ProblemJson::new().type_base(BASE).unwrap())
             .peer(|request| request.extensions.get::<IpAddr>().copied())
-            .failures_a_minute(1000, 1000)
+            .failure_limit(FailureLimit {
+                per_client: 1000,
+                per_peer: 1000,
+            })
             .clock(clock.clone());
         Self {
             server: configure(builder).build().unwrap(),

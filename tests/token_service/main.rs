@@ -27,6 +27,7 @@ mod faults;
 mod lab;
 #[cfg(feature = "metrics")]
 mod observed;
+mod public_clients;
 mod published;
 #[cfg(feature = "redis")]
 mod redis;

@@ -99,7 +99,7 @@ async fn the_metadata_is_that_of_rfc_8414() {
     assert_eq!(answer.status, 200);
     assert_eq!(answer.header("content-type"), Some("application/json"));
     let document: Value = serde_json::from_str(&answer.body).unwrap();
-    let methods = ["client_secret_basic", "client_secret_post"];
+    let methods = ["client_secret_basic", "client_secret_post", "none"];
     assert_eq!(
         document,
         json!({
@@ -107,7 +107,6 @@ async fn the_metadata_is_that_of_rfc_8414() {
             "token_endpoint": "https://login.example.com/oauth/token",
             "token_endpoint_auth_methods_supported": methods,
             "grant_types_supported": ["client_credentials", "refresh_token"],
-            "response_types_supported": [],
             "revocation_endpoint": "https://login.example.com/oauth/revoke",
             "revocation_endpoint_auth_methods_supported": methods,
             "jwks_uri": "https://login.example.com/.well-known/jwks.json",
@@ -115,6 +114,40 @@ async fn the_metadata_is_that_of_rfc_8414() {
         })
     );
     assert!(lab.server.metadata().jwks_uri("/jwks.json").is_err());
+}
+
+/// RFC 8414 §3.2: members of zero elements are left out. The SDKs of MCP and Authlib want further members.
+#[tokio::test]
+async fn metadata_takes_further_members_and_leaves_out_those_without_elements() {
+    let lab = Lab::new();
+    let none: [&str; 0] = [];
+    let metadata = lab
+        .server
+        .metadata()
+        .scopes([])
+        .member(
+            "authorization_endpoint",
+            "https://login.example.com/authorize",
+        )
+        .and_then(|metadata| metadata.member("response_types_supported", ["code"]))
+        .and_then(|metadata| metadata.member("code_challenge_methods_supported", none))
+        .and_then(|metadata| metadata.member("op_policy_uri", None::<&str>))
+        .unwrap();
+    let answer = ask(metadata, Method::GET, &[]).await;
+    assert_eq!(
+        serde_json::from_str::<Value>(&answer.body).unwrap(),
+        json!({
+            "issuer": ISSUER,
+            "authorization_endpoint": "https://login.example.com/authorize",
+            "response_types_supported": ["code"],
+        })
+    );
+    assert!(
+        lab.server
+            .metadata()
+            .member("issuer", "https://evil.example")
+            .is_err()
+    );
 }
 
 #[tokio::test]

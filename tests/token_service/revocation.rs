@@ -132,7 +132,7 @@ async fn the_client_must_authenticate_and_name_a_token() {
     let answer = post(lab.server.revocation_endpoint(), &[("token", "nope")]).await;
     assert_eq!(answer.status, 401);
     assert_eq!(answer.member("error"), "invalid_client");
-    assert_eq!(answer.challenge(), r#"Basic realm="api""#);
+    assert_eq!(answer.challenge(), r#"Bearer realm="api""#);
     let answer = post_as(lab.server.revocation_endpoint(), &lab.basic(), &[]).await;
     assert_eq!(answer.status, 400);
     assert_eq!(answer.member("error"), "invalid_request");

@@ -23,7 +23,8 @@ async fn a_refresh_token_is_rotated_for_its_client_which_must_authenticate() {
         let answer = post(lab.server.oauth_endpoint(), unauthenticated).await;
         assert_eq!(answer.status, 401);
         assert_eq!(answer.member("error"), "invalid_client");
-        assert_eq!(answer.challenge(), r#"Basic realm="api""#);
+        // Nobody tried Basic, whose challenge opens a dialog in browsers.
+        assert_eq!(answer.challenge(), r#"Bearer realm="api""#);
     }
     let tokens = granted(post_as(lab.server.oauth_endpoint(), &lab.basic(), &pairs).await);
     assert_ne!(text(&tokens, "refresh_token"), token);
@@ -59,7 +60,12 @@ async fn every_answer_is_application_json() {
             assert_eq!(answer.header("cache-control"), Some("no-store"));
             assert_eq!(answer.header("pragma"), Some("no-cache"));
             if status == 401 {
-                assert_eq!(answer.challenge(), r#"Basic realm="api""#);
+                let scheme = if authorization.is_empty() {
+                    "Bearer"
+                } else {
+                    "Basic"
+                };
+                assert_eq!(answer.challenge(), format!(r#"{scheme} realm="api""#));
             }
         }
     }

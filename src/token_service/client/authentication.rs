@@ -1,23 +1,31 @@
-//! Whether a client is who it says, at the same cost for all who are not.
+//! Whether a client is who it says it is, at the same cost for everyone who is not.
+//!
+//! Fast comparisons come first, and are never limited: a secret that they match cannot be guessed, or has been
+//! compared slowly before. Only failures and slow comparisons are limited.
 
-use std::{net::IpAddr, sync::Arc, thread, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use tokio::{sync::Semaphore, task, time::timeout};
+use tokio::{task, time::timeout};
 
-use super::{Client, ClientStore, SecretHash};
+use super::{
+    Client, ClientStore, MOST_SECRETS, SecretHash, cost, decoy::Decoy, slow::SlowHashes,
+    verified::Verified,
+};
 use crate::{
+    error::ConfigError,
     store::StoreError,
-    token_service::limit::{Attempt, FailureLimit, TooManyFailures},
+    token_service::limit::{Attempt, Limits, TooManyFailures},
 };
 
 /// Authenticates clients, by the secrets that a store has the hashes of.
 pub(in crate::token_service) struct Authenticator {
     store: Arc<dyn ClientStore>,
-    limit: Option<Arc<FailureLimit>>,
-    /// How long the store may take, and a turn at hashing.
+    limits: Option<Arc<Limits>>,
+    /// How long the store may take, and the wait for a turn at slow comparisons.
     patience: Duration,
-    // Slow hashes take memory: as many at a time as there are processors, and no more.
-    turns: Arc<Semaphore>,
+    slow: Arc<SlowHashes>,
+    verified: Arc<Verified>,
+    decoy: Decoy,
 }
 
 /// Why a client was not authenticated.
@@ -45,16 +53,17 @@ impl From<StoreError> for Unauthenticated {
 impl Authenticator {
     pub(in crate::token_service) fn new(
         store: Arc<dyn ClientStore>,
-        limit: Option<FailureLimit>,
+        limits: Option<Limits>,
         patience: Duration,
-    ) -> Self {
-        let processors = thread::available_parallelism().map_or(1, usize::from);
-        Self {
+    ) -> Result<Self, ConfigError> {
+        Ok(Self {
             store,
-            limit: limit.map(Arc::new),
+            limits: limits.map(Arc::new),
             patience,
-            turns: Arc::new(Semaphore::new(processors)),
-        }
+            slow: Arc::new(SlowHashes::new()),
+            verified: Arc::new(Verified::new()?),
+            decoy: Decoy::default(),
+        })
     }
 
     /// An attempt of a peer, in the name of a client.
@@ -63,8 +72,8 @@ impl Authenticator {
         client_id: &str,
         peer: Option<IpAddr>,
     ) -> Attempt {
-        let limit = self.limit.as_ref();
-        limit.map_or_else(Attempt::default, |limit| limit.attempt(client_id, peer))
+        let limits = self.limits.as_ref();
+        limits.map_or_else(Attempt::default, |limits| limits.attempt(client_id, peer))
     }
 
     /// The client of that id.
@@ -87,92 +96,118 @@ impl Authenticator {
         secret: &str,
         attempt: &Attempt,
     ) -> Result<Arc<Client>, Unauthenticated> {
-        self.check_limit(attempt)?;
         let client = self.find(client_id).await?;
-        // The store may take its time, and others may have failed in it.
-        self.check_limit(attempt)?;
-        let secrets = client.as_deref().map_or(&[][..], |client| &client.secrets);
-        let (slow, fast): (Vec<_>, Vec<_>) = secrets.iter().partition(|hash| hash.is_slow());
-        let mut matches = fast
-            .into_iter()
-            .fold(false, |found, hash| found | hash.matches(secret));
-        if !matches {
-            let slow = slow.into_iter().cloned().collect();
-            matches = self.match_slowly(slow, secret, attempt).await?;
+        if let Some(client) = &client {
+            self.decoy.learn(client);
         }
+        let secrets = client.as_deref().map_or(&[][..], |client| &client.secrets);
+        let matches = self.matches_fast(secrets, secret)
+            || self.matches_slow(secrets, secret, attempt).await?;
         match client {
             Some(client) if matches => Ok(client),
             _ => Err(Unauthenticated::Refused),
         }
     }
 
-    /// A failure of which the client is not known.
+    /// A failure for which no comparison was needed.
     pub(in crate::token_service) fn fail(&self, attempt: &Attempt) -> Unauthenticated {
-        if let Err(too_many) = self.check_limit(attempt) {
-            return too_many.into();
+        match self.check_limits(attempt) {
+            Ok(()) => {
+                count(self.limits.as_deref(), attempt);
+                Unauthenticated::Refused
+            }
+            Err(too_many) => too_many.into(),
         }
-        count(self.limit.as_deref(), attempt);
-        Unauthenticated::Refused
     }
 
-    fn check_limit(&self, attempt: &Attempt) -> Result<(), TooManyFailures> {
-        self.limit
-            .as_ref()
-            .map_or(Ok(()), |limit| limit.check(attempt))
+    fn check_limits(&self, attempt: &Attempt) -> Result<(), TooManyFailures> {
+        let limits = self.limits.as_ref();
+        limits.map_or(Ok(()), |limits| limits.check(attempt))
     }
 
-    /// Whether one of these slow hashes is that of the secret. If none is, as much time is spent as with the slowest,
-    /// and the failure is counted.
-    async fn match_slowly(
+    /// Whether a fast hash is that of the secret, or a slow one that has matched it before. The number of fast
+    /// hashes is always the same, whatever secrets there are.
+    fn matches_fast(&self, secrets: &[SecretHash], secret: &str) -> bool {
+        (0..MOST_SECRETS).fold(false, |found, at| {
+            let hash = secrets.get(at);
+            let fast = hash.and_then(|hash| hash.matches_fast(secret));
+            found | fast.unwrap_or_else(|| self.verified.knows(hash, secret))
+        })
+    }
+
+    /// Whether one of the slow hashes is that of the secret. If none is, the failure is counted, and costs as much as
+    /// with the slowest secrets of all.
+    async fn matches_slow(
         &self,
-        own: Vec<SecretHash>,
+        secrets: &[SecretHash],
         secret: &str,
         attempt: &Attempt,
     ) -> Result<bool, Unauthenticated> {
-        let slowest = self.store.slowest_secrets();
-        if own.is_empty() && slowest.is_empty() {
-            count(self.limit.as_deref(), attempt);
+        self.check_limits(attempt)?;
+        let own: Vec<SecretHash> = secrets
+            .iter()
+            .filter(|hash| hash.is_slow())
+            .cloned()
+            .collect();
+        let rest = the_rest(&own, self.decoy.slowest(&*self.store));
+        if own.is_empty() && rest.is_empty() {
+            count(self.limits.as_deref(), attempt);
             return Ok(false);
         }
-        let turn = timeout(self.patience, Arc::clone(&self.turns).acquire_owned()).await;
-        let Ok(Ok(turn)) = turn else {
+        let has_failed = self
+            .limits
+            .as_ref()
+            .is_some_and(|limits| limits.peer_has_failed(attempt));
+        let all: Vec<&SecretHash> = own.iter().chain(&rest).collect();
+        let turn = timeout(self.patience, self.slow.turn(&all, has_failed)).await;
+        let Ok(Some(turn)) = turn else {
             return Err(StoreError::new("too many client secrets are being compared").into());
         };
-        // Whoever waited for a turn may have failed too often meanwhile. So no more guesses go beyond the limit than
-        // there are turns.
-        self.check_limit(attempt)?;
-        let (secret, limit, attempt) = (secret.to_owned(), self.limit.clone(), *attempt);
+        // The peer may have failed too often while it waited for its turn. So no more guesses go beyond the limit
+        // than there are turns.
+        self.check_limits(attempt)?;
+        let (slow, verified) = (Arc::clone(&self.slow), Arc::clone(&self.verified));
+        let (secret, limits, attempt) = (secret.to_owned(), self.limits.clone(), *attempt);
         let compared = task::spawn_blocking(move || {
-            let matches = own.iter().any(|hash| hash.matches(&secret));
-            if !matches {
-                spend_the_rest(&own, &slowest, &secret);
-                count(limit.as_deref(), &attempt);
+            let all: Vec<&SecretHash> = own.iter().chain(&rest).collect();
+            let mut buffer = slow.buffer(&all)?;
+            let found = own
+                .iter()
+                .find(|hash| hash.matches_slow(&secret, &mut buffer));
+            if let Some(hash) = found {
+                verified.remember(hash, &secret);
+            } else {
+                for hash in &rest {
+                    hash.matches_slow(&secret, &mut buffer);
+                }
+                count(limits.as_deref(), &attempt);
             }
-            // Not before it is counted, and also if the client has gone away.
+            slow.give_back(buffer);
+            // Not before the failure is counted, and also if the client has gone away.
             drop(turn);
-            matches
+            Some(found.is_some())
         });
-        compared
-            .await
-            .map_err(|error| StoreError::new(error).into())
-    }
-}
-
-/// Takes the time that the slowest secrets would have taken beyond these.
-fn spend_the_rest(own: &[SecretHash], slowest: &[SecretHash], secret: &str) {
-    let cost = |hashes: &[SecretHash]| hashes.iter().map(SecretHash::cost).sum::<u64>();
-    let mut rest = cost(slowest).saturating_sub(cost(own));
-    for hash in slowest {
-        if rest == 0 {
-            break;
+        match compared.await {
+            Ok(Some(matches)) => Ok(matches),
+            Ok(None) => Err(StoreError::new("there is no memory to compare secrets in").into()),
+            Err(error) => Err(StoreError::new(error).into()),
         }
-        rest = rest.saturating_sub(hash.cost());
-        hash.matches(secret);
     }
 }
 
-fn count(limit: Option<&FailureLimit>, attempt: &Attempt) {
-    if let Some(limit) = limit {
-        limit.failed(attempt);
+/// Those of the slowest secrets that cost as much as a client's own ones lack.
+fn the_rest(own: &[SecretHash], slowest: Vec<SecretHash>) -> Vec<SecretHash> {
+    let mut lack = cost(&slowest).saturating_sub(cost(own));
+    let lacking = slowest.into_iter().take_while(|hash| {
+        let takes = lack > 0;
+        lack = lack.saturating_sub(hash.cost());
+        takes
+    });
+    lacking.collect()
+}
+
+fn count(limits: Option<&Limits>, attempt: &Attempt) {
+    if let Some(limits) = limits {
+        limits.failed(attempt);
     }
 }

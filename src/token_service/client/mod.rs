@@ -13,11 +13,14 @@ use std::{
 use crate::{error::ConfigError, reject::scope_tokens, store::StoreError, verify::BoxFuture};
 
 pub(super) mod authentication;
+mod decoy;
 mod secret;
+mod slow;
+mod verified;
 
 pub use secret::SecretHash;
 
-use super::lifetime;
+use super::{grant_type::GrantType, lifetime};
 
 /// A client: a program that may ask for tokens (RFC 6749 §2).
 ///
@@ -38,6 +41,8 @@ use super::lifetime;
 pub struct Client {
     id: String,
     secrets: Vec<SecretHash>,
+    public: bool,
+    grant_types: Option<Vec<GrantType>>,
     subject: Option<String>,
     scope: String,
     audiences: Vec<String>,
@@ -47,11 +52,13 @@ pub struct Client {
 }
 
 impl Client {
-    /// Begins a client with its `client_id`.
+    /// Returns a builder for a confidential client, which authenticates (RFC 6749 §2.1), with its `client_id`.
     pub fn builder(id: impl Into<String>) -> ClientBuilder {
         ClientBuilder(Self {
             id: id.into(),
             secrets: Vec::new(),
+            public: false,
+            grant_types: None,
             subject: None,
             scope: String::new(),
             audiences: Vec::new(),
@@ -61,9 +68,46 @@ impl Client {
         })
     }
 
+    /// Returns a builder for a public client (RFC 6749 §2.1), such as an app on a phone or in a browser, which can
+    /// keep no secret.
+    ///
+    /// It gets its first tokens by [`AuthorizationServer::issue`](super::AuthorizationServer::issue) alone, and
+    /// refreshes and revokes them by its `client_id` (RFC 6749 §6, RFC 7009 §2.1). It never gets tokens by client
+    /// credentials.
+    ///
+    /// ```
+    /// use tower_bearer::token_service::Client;
+    ///
+    /// let app = Client::public("spa").scope("read").build()?;
+    /// # Ok::<(), tower_bearer::ConfigError>(())
+    /// ```
+    pub fn public(id: impl Into<String>) -> ClientBuilder {
+        let mut builder = Self::builder(id);
+        builder.0.public = true;
+        builder
+    }
+
     /// Its `client_id`.
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// Whether it has nothing to authenticate with.
+    pub(super) fn is_public(&self) -> bool {
+        self.public
+    }
+
+    /// Whether it may use a grant.
+    pub(super) fn may_use(&self, grant_type: GrantType) -> bool {
+        match &self.grant_types {
+            Some(allowed) => allowed.contains(&grant_type),
+            None => !self.public || grant_type != GrantType::ClientCredentials,
+        }
+    }
+
+    fn slow_secrets(&self) -> Vec<SecretHash> {
+        let secrets = self.secrets.iter();
+        secrets.filter(|secret| secret.is_slow()).cloned().collect()
     }
 
     pub(super) fn subject(&self) -> &str {
@@ -91,6 +135,14 @@ impl Client {
     }
 }
 
+/// A client has at most this many secrets: one, and another while it is replaced.
+const MOST_SECRETS: usize = 2;
+
+/// The cost of comparing a secret with all of these.
+fn cost(secrets: &[SecretHash]) -> u64 {
+    secrets.iter().map(SecretHash::cost).sum()
+}
+
 /// Builds a [`Client`].
 #[derive(Clone, Debug)]
 #[must_use]
@@ -103,7 +155,28 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets the `sub` of its tokens. The default is its id (RFC 9068 §2.2).
+    /// Sets which grants the client may use. The default is all of them, and for a
+    /// [public](Client::public) client all but client credentials.
+    ///
+    /// A client by which users log in, and which needs no tokens of its own, is limited to
+    /// [`GrantType::RefreshToken`]. Without that one it gets no refresh tokens. Other requests are answered 400
+    /// `unauthorized_client`.
+    ///
+    /// ```
+    /// use tower_bearer::token_service::{Client, GrantType, SecretHash};
+    ///
+    /// let (secret, hash) = SecretHash::generate()?;
+    /// let web = Client::builder("web").secret(hash).grant_types([GrantType::RefreshToken]).build()?;
+    /// # Ok::<(), tower_bearer::ConfigError>(())
+    /// ```
+    pub fn grant_types(mut self, grant_types: impl IntoIterator<Item = GrantType>) -> Self {
+        self.0.grant_types = Some(grant_types.into_iter().collect());
+        self
+    }
+
+    /// Sets the `sub` of the tokens that the client gets for itself. The default is its id (RFC 9068 §2.2).
+    ///
+    /// The subject must be no user's: a service tells users and clients apart by it (RFC 9700 §4.15).
     pub fn subject(mut self, subject: impl Into<String>) -> Self {
         self.0.subject = Some(subject.into());
         self
@@ -147,8 +220,9 @@ impl ClientBuilder {
     /// The client.
     ///
     /// # Errors
-    /// If its id is empty or not of visible ASCII and spaces (RFC 6749 §A.1), it has no secret or more than two,
-    /// something is no scope, an audience or the subject is empty, or a lifetime is out of bounds.
+    /// If its id is empty or not of visible ASCII and spaces (RFC 6749 §A.1), a confidential client has no secret or
+    /// more than two, a public client has a secret or may use client credentials, something is no scope, an audience
+    /// or the subject is empty, or a lifetime is out of bounds.
     pub fn build(self) -> Result<Client, ConfigError> {
         let mut client = self.0;
         let printable =
@@ -162,8 +236,23 @@ impl ClientBuilder {
         if !printable(&client.id) {
             return wrong("needs an id of visible ASCII characters (RFC 6749 §A.1)");
         }
-        if client.secrets.is_empty() || client.secrets.len() > 2 {
-            return wrong("needs a secret, or two while one is replaced by the other");
+        if client.public {
+            if !client.secrets.is_empty() {
+                return wrong(
+                    "is public and has a secret: leave the secret out, or use Client::builder",
+                );
+            }
+            if client.may_use(GrantType::ClientCredentials) {
+                return wrong(
+                    "is public, and so cannot use client credentials: leave the grant type out, or give the \
+                     client a secret",
+                );
+            }
+        } else if client.secrets.is_empty() || client.secrets.len() > MOST_SECRETS {
+            return wrong(
+                "needs a secret, or two while one is replaced by the other. Without any it is public: use \
+                 Client::public",
+            );
         }
         if client.subject.as_deref() == Some("") || client.audiences.iter().any(String::is_empty) {
             return wrong("has an empty subject or audience: leave it out");
@@ -212,15 +301,14 @@ pub trait ClientStore: Send + Sync + 'static {
     /// If the store cannot be reached.
     fn find(&self, client_id: &str) -> BoxFuture<Result<Option<Arc<Client>>, StoreError>>;
 
-    /// The secrets of the client that takes longest to authenticate, of which only the cost counts. Whoever fails is
-    /// made to take as long, so that the time of a refusal does not tell which clients there are.
+    /// Returns the secrets of the client whose authentication takes longest. Only their cost is used: a failure
+    /// takes as long as a failure of that client would, so its time does not tell which clients there are.
     ///
-    /// The default is one that was [chosen](SecretHash::of_chosen), at the cost that it has by default. A store of
-    /// generated secrets alone returns an empty list.
-    fn slowest_secrets(&self) -> Vec<SecretHash> {
-        const DECOY: &str = "$argon2id$v=19$m=19456,t=2,p=1$dG93ZXItYmVhcmVyLTEyMw\
-                             $Ko7UmVJ3bXbmAWkYzZ0bKmzDzQmJ0b1zJq6L0H5x3nE";
-        DECOY.parse().into_iter().collect()
+    /// A store of generated secrets alone returns `Some` of an empty list. The default is `None`: the server then
+    /// learns the cost from the clients that it finds, and assumes one [chosen](SecretHash::of_chosen) secret
+    /// until it has found the first one.
+    fn slowest_secrets(&self) -> Option<Vec<SecretHash>> {
+        None
     }
 }
 
@@ -289,13 +377,10 @@ impl InMemoryClients {
 
 impl Clients {
     fn find_slowest(&mut self) {
-        let slow = |client: &Client| -> Vec<SecretHash> {
-            let secrets = client.secrets.iter();
-            secrets.filter(|secret| secret.is_slow()).cloned().collect()
-        };
-        let cost = |secrets: &Vec<SecretHash>| secrets.iter().map(SecretHash::cost).sum::<u64>();
-        let clients = self.by_id.values().map(|client| slow(client));
-        self.slowest = clients.max_by_key(cost).unwrap_or_default();
+        let clients = self.by_id.values().map(|client| client.slow_secrets());
+        self.slowest = clients
+            .max_by_key(|secrets| cost(secrets))
+            .unwrap_or_default();
     }
 }
 
@@ -305,9 +390,9 @@ impl ClientStore for InMemoryClients {
         Box::pin(ready(Ok(clients.by_id.get(client_id).cloned())))
     }
 
-    fn slowest_secrets(&self) -> Vec<SecretHash> {
+    fn slowest_secrets(&self) -> Option<Vec<SecretHash>> {
         let clients = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        clients.slowest.clone()
+        Some(clients.slowest.clone())
     }
 }
 
@@ -322,23 +407,11 @@ impl fmt::Debug for InMemoryClients {
 mod tests {
     use super::*;
 
-    struct Unsaid;
-
-    impl ClientStore for Unsaid {
-        fn find(&self, _: &str) -> BoxFuture<Result<Option<Arc<Client>>, StoreError>> {
-            Box::pin(ready(Ok(None)))
-        }
-    }
-
     #[test]
-    fn the_slowest_secrets_are_found_and_supposed_where_a_store_does_not_say() {
-        let cost = |store: &dyn ClientStore| {
-            let slowest = store.slowest_secrets();
-            slowest.iter().map(SecretHash::cost).sum::<u64>()
-        };
+    fn in_memory_clients_know_their_slowest_secrets() {
+        let slowest = |store: &InMemoryClients| cost(&store.slowest_secrets().unwrap());
         let chosen = SecretHash::of_chosen("svc-secret").unwrap();
         let (_, generated) = SecretHash::generate().unwrap();
-        assert_eq!(cost(&Unsaid), chosen.cost());
         let client = |id: &str, secrets: &[&SecretHash]| {
             let client = Client::builder(id);
             let client = secrets
@@ -347,11 +420,11 @@ mod tests {
             client.build().unwrap()
         };
         let clients = InMemoryClients::new([client("a", &[&generated])]).unwrap();
-        assert_eq!(cost(&clients), 0);
+        assert_eq!(slowest(&clients), 0);
         clients.set(client("b", &[&chosen, &chosen]));
         clients.set(client("c", &[&chosen, &generated]));
-        assert_eq!(cost(&clients), 2 * chosen.cost());
+        assert_eq!(slowest(&clients), 2 * chosen.cost());
         clients.remove("b");
-        assert_eq!(cost(&clients), chosen.cost());
+        assert_eq!(slowest(&clients), chosen.cost());
     }
 }

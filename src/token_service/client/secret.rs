@@ -3,22 +3,24 @@
 use std::{fmt, str::FromStr};
 
 use argon2::{
-    Argon2, Params, PasswordHasher, PasswordVerifier,
+    Algorithm, Argon2, Block, Params, PasswordHasher, Version,
     password_hash::phc::{self, PasswordHash},
 };
 
 use crate::{crypto, error::ConfigError};
 
-/// The hash of a client's secret. The secret itself is kept nowhere.
+/// The hash of a client's secret. The secret itself is stored nowhere.
 ///
-/// There are two kinds, and which one is right depends on where the secret comes from:
+/// There are two kinds. Which one is right depends on where the secret comes from:
 ///
-/// * [`generate`](Self::generate) and [`of_generated`](Self::of_generated), for secrets that a machine made of
-///   128 random bits or more: HMAC-SHA-256 with a salt, which takes a microsecond. Nobody can guess such a
-///   secret, so that a slow hash would protect nothing and slow down every request.
-/// * [`of_chosen`](Self::of_chosen), for secrets that somebody thought of, or that are short: Argon2id (RFC 9106)
-///   with a salt, 19 MiB and two passes, which takes some 20 ms on a thread of its own. Whoever gets hold of the
-///   hashes can try few secrets a second.
+/// * [`generate`](Self::generate) and [`of_generated`](Self::of_generated) are for secrets that a machine made of
+///   128 random bits or more. They use HMAC-SHA-256 with a salt, which takes a microsecond. Nobody can guess such
+///   a secret, so a slow hash would protect nothing, and comparisons are never limited.
+/// * [`of_chosen`](Self::of_chosen) is for secrets that a person chose, or that are short. It uses Argon2id
+///   (RFC 9106) with a salt, 19 MiB of memory and two passes, which takes about 20 ms on a thread of its own. An
+///   attacker who steals the hashes can try only few secrets a second. The server runs few of these comparisons
+///   at a time, in buffers that it uses again. It remembers a keyed hash of the last secret that matched, in
+///   memory only, so a client that has authenticated once does not wait for Argon2id again.
 ///
 /// ```
 /// use tower_bearer::token_service::SecretHash;
@@ -81,7 +83,7 @@ impl SecretHash {
         Ok(Self(Kind::Fast { salt, hash }))
     }
 
-    /// The hash of a secret that somebody thought of, or that is short. It takes some 20 ms.
+    /// Hashes a secret that a person chose, or that is short. This takes about 20 ms.
     ///
     /// # Errors
     /// If the secret is empty, or the operating system gives no randomness.
@@ -101,30 +103,82 @@ impl SecretHash {
         }
     }
 
-    /// Whether this is the hash of that secret. A slow one takes its time.
-    pub(super) fn matches(&self, secret: &str) -> bool {
+    /// Whether a fast hash is that of the secret. `None` for a slow hash.
+    pub(super) fn matches_fast(&self, secret: &str) -> Option<bool> {
         match &self.0 {
-            Kind::Fast { salt, hash } => crypto::hmac_sha256(salt, secret.as_bytes())
-                .is_some_and(|computed| crypto::fixed_time_eq(&computed, hash)),
-            Kind::Slow(hash) => Argon2::default()
-                .verify_password(secret.as_bytes(), &**hash)
-                .is_ok(),
+            Kind::Fast { salt, hash } => Some(
+                crypto::hmac_sha256(salt, secret.as_bytes())
+                    .is_some_and(|computed| crypto::fixed_time_eq(&computed, hash)),
+            ),
+            Kind::Slow(_) => None,
         }
+    }
+
+    /// Whether a slow hash is that of the secret, computed in `memory`, which holds at least
+    /// [`blocks`](Self::blocks) blocks. `false` for a fast hash.
+    pub(super) fn matches_slow(&self, secret: &str, memory: &mut [Block]) -> bool {
+        let Kind::Slow(hash) = &self.0 else {
+            return false;
+        };
+        let (Some(params), Some(salt), Some(expected)) = (self.params(), &hash.salt, &hash.hash)
+        else {
+            return false;
+        };
+        let version = hash
+            .version
+            .map_or(Ok(Version::default()), Version::try_from);
+        let Ok(version) = version else {
+            return false;
+        };
+        let mut output = [0; phc::Output::MAX_LENGTH];
+        let Some(output) = output.get_mut(..expected.len()) else {
+            return false;
+        };
+        Argon2::new(Algorithm::Argon2id, version, params)
+            .hash_password_into_with_memory(secret.as_bytes(), salt, output, memory)
+            .is_ok()
+            && crypto::fixed_time_eq(output, expected.as_bytes())
     }
 
     pub(super) fn is_slow(&self) -> bool {
         matches!(self.0, Kind::Slow(_))
     }
 
-    /// What it costs, to be compared with others.
-    pub(super) fn cost(&self) -> u64 {
+    fn params(&self) -> Option<Params> {
         match &self.0 {
-            Kind::Fast { .. } => 0,
-            Kind::Slow(hash) => match Params::try_from(&**hash) {
-                Ok(params) => u64::from(params.m_cost()).saturating_mul(params.t_cost().into()),
-                Err(_) => 0,
-            },
+            Kind::Fast { .. } => None,
+            Kind::Slow(hash) => Params::try_from(&**hash).ok(),
         }
+    }
+
+    /// How many blocks of memory (1 KiB each) a comparison takes.
+    pub(super) fn blocks(&self) -> usize {
+        self.params().map_or(0, |params| params.block_count())
+    }
+
+    /// The salt and the output of a slow hash, which stand for it.
+    pub(super) fn identity(&self) -> Option<Vec<u8>> {
+        match &self.0 {
+            Kind::Fast { .. } => None,
+            Kind::Slow(hash) => {
+                let (salt, output) = (hash.salt.as_ref()?, hash.hash.as_ref()?);
+                Some([&**salt, output.as_bytes()].concat())
+            }
+        }
+    }
+
+    /// The cost of a comparison, to be compared with that of others.
+    pub(super) fn cost(&self) -> u64 {
+        self.params().map_or(0, |params| {
+            u64::from(params.m_cost()).saturating_mul(params.t_cost().into())
+        })
+    }
+
+    #[cfg(test)]
+    pub(super) fn matches(&self, secret: &str) -> bool {
+        let mut memory = vec![Block::new(); self.blocks()];
+        self.matches_fast(secret)
+            .unwrap_or_else(|| self.matches_slow(secret, &mut memory))
     }
 }
 
@@ -170,6 +224,17 @@ impl FromStr for SecretHash {
         let hash = phc::PasswordHash::new(text).map_err(|_| malformed())?;
         let complete = hash.salt.is_some() && hash.hash.is_some();
         if hash.algorithm.as_str() != "argon2id" || !complete {
+            return Err(malformed());
+        }
+        let known = hash
+            .version
+            .is_none_or(|version| Version::try_from(version).is_ok());
+        if !known
+            || hash
+                .salt
+                .as_ref()
+                .is_some_and(|salt| salt.len() < argon2::MIN_SALT_LEN)
+        {
             return Err(malformed());
         }
         let params = Params::try_from(&hash).map_err(|_| malformed())?;
