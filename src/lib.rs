@@ -77,7 +77,7 @@
 //! | `axum` | [`Claims`] as an axum extractor, [`Problem`] as a response |
 //! | `token-service` | `token_service`: endpoints that issue, refresh and revoke tokens, published keys; needs tokio |
 //! | `redis` | `RedisRevocation`, and with `token-service` `RedisRefreshStore`: what several processes share, in Redis; needs tokio |
-//! | `jsonwebtoken` | [`jsonwebtoken`]: verifies by the keys and the validation that you have for jsonwebtoken 11 |
+//! | `jsonwebtoken` | `JsonWebTokenVerifier`: verifies by the keys and the validation that you have for jsonwebtoken 11 |
 //! | `tracing` | an event for each refusal, and what happens to keys from the network, see [`observability`] |
 //! | `metrics` | counts and times, see [`observability`] |
 //! | `testing` | an issuer to test against |
