@@ -385,6 +385,7 @@ async fn cors_preflight() {
     }
 }
 
+/// Attack 45: a path that can be read in two ways is not exempt.
 #[tokio::test]
 async fn exempt_paths() {
     let paths = ["/healthz", "/docs/*", "/exact/"];
@@ -493,6 +494,7 @@ async fn exempt_paths() {
     }
 }
 
+/// Attack 45, for methods of gRPC: each is exempt by its exact path.
 #[tokio::test]
 async fn exempt_grpc_services() {
     let health = BearerAuthLayer::new(good_token()).exempt(exempt::grpc_health);

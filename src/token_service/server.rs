@@ -54,7 +54,7 @@ use crate::{clock::Clock, revocation::Revocation, store::StoreError};
 /// # What is refused
 /// | what went wrong | answer |
 /// |---|---|
-/// | the client is unknown, or its secret wrong | 401 `invalid_client`, `Invalid client credentials`: the same for both, in the same time |
+/// | the client is unknown, or its secret wrong | 401 `invalid_client`, `Invalid client credentials`: the same for both, after the same number of hashes |
 /// | a refresh token is unknown, expired, rotated already, or another client's | 401 `invalid_grant`, `Invalid or expired refresh token`: the same for all; 400 where RFC 6749 is kept to |
 /// | a parameter is missing or repeated, a grant type or scope unknown, two ways to authenticate | 400, with the `error` of RFC 6749 §5.2 |
 /// | another method, media type, a body over 16 KiB or too slow | 405, 415, 413, 408 |

@@ -26,9 +26,9 @@ use crate::{
 ///
 /// let verifier = StaticTokens::builder()
 ///     .token("kT9vQ2mXw7Rz4bLs", Claims::builder().subject("ci").scope("deploy").build(()))
-///     // A token of which the configuration holds only the hash, in hexadecimal.
+///     // The configuration holds only the hash of this one: `openssl rand -hex 16` made the token.
 ///     .token_sha256(
-///         "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+///         "4f3c2b03c0b431ccb5b2861b8b2105073603202d9fe7d3c3c04fed6c34558186",
 ///         Claims::builder().subject("monitor").build(()),
 ///     )
 ///     .build()?;
