@@ -113,12 +113,3 @@ fn begin<V: Verifier>(verifier: &V, token: &str) -> V::Future {
         Verification::Ready(_) => panic!("there at once"),
     }
 }
-
-/// The memory that the process has, where it is told.
-fn resident_bytes() -> u64 {
-    let Ok(statm) = std::fs::read_to_string("/proc/self/statm") else {
-        return 0;
-    };
-    let pages: u64 = statm.split(' ').nth(1).unwrap().parse().unwrap();
-    pages * 4096
-}
