@@ -1,6 +1,7 @@
-//! An issuer to test against: it makes a key of its own and signs what a test asks for.
+//! What tests need: an issuer to test against, and a check of what every store of refresh tokens must do.
 //!
-//! For tests only: it checks nothing of what it signs, and its key lives as long as the process.
+//! [`Issuer`] makes a key of its own and signs what a test asks for. It is for tests only: it checks nothing of what it
+//! signs, and its key lives as long as the process.
 
 use std::fmt;
 
@@ -13,6 +14,9 @@ use crate::{
     error::ConfigError,
     verify::jwt::Key,
 };
+
+#[cfg(feature = "token-service")]
+pub use crate::token_service::check_refresh_store;
 
 /// An issuer with one key, for tests: of services that use this crate, and of the crate itself.
 ///

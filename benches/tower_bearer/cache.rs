@@ -36,7 +36,9 @@ pub(super) fn bench(criterion: &mut Criterion) {
         .key(issuer.key().unwrap())
         .build()
         .unwrap();
-    let cached = Cached::new(verifier);
+    // Room for all of them, as evenly as they may fall into the shards.
+    let cached = Cached::builder(verifier).max_bytes(128 * 1024 * 1024);
+    let cached = cached.build().unwrap();
     let mut service = BearerAuthLayer::new(cached.clone()).layer(service_fn(inner));
     let mut group = group(criterion, "cache");
 

@@ -17,12 +17,11 @@ impl Lua {
     }
 }
 
-/// Something to be done in Redis. All its keys are in one slot.
+/// Something to be done in Redis, which is the same if it is done twice. All its keys are in one slot.
 pub(crate) struct Call<'a> {
     verb: Verb<'a>,
     keys: usize,
     words: Vec<Vec<u8>>,
-    twice: bool,
 }
 
 enum Verb<'a> {
@@ -50,7 +49,6 @@ impl<'a> Call<'a> {
             verb,
             keys: 0,
             words: Vec::new(),
-            twice: true,
         }
     }
 
@@ -58,19 +56,6 @@ impl<'a> Call<'a> {
     pub(crate) fn word(mut self, word: impl ToRedisArgs) -> Self {
         word.write_redis_args(&mut self.words);
         self
-    }
-
-    /// Doing it twice is not the same as doing it once: while nobody knows whether it was done, it is not done
-    /// again.
-    #[allow(dead_code, reason = "the refresh store alone does something once")]
-    #[must_use]
-    pub(crate) fn once(mut self) -> Self {
-        self.twice = false;
-        self
-    }
-
-    pub(super) fn may_be_done_twice(&self) -> bool {
-        self.twice
     }
 
     /// `by_source` if Redis does not know the script. It is not loaded beforehand: in a cluster that is for

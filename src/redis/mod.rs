@@ -82,21 +82,25 @@ impl Redis {
 
     /// Has something done, within the timeout.
     ///
-    /// What Redis says it has not done is tried again. What it may have done, because the connection broke
-    /// before there was an answer, is tried once more if the call says that it may be done twice.
+    /// What Redis has not done, and what it may have done because the connection broke before there was an answer, is
+    /// tried again. So whatever is asked must be the same if it is done twice.
     pub(crate) async fn call<T: FromRedisValue>(&self, call: &Call<'_>) -> Result<T, StoreError> {
         if Handle::try_current().is_err() {
             return Err(StoreError::new(
                 "there is no tokio runtime to reach Redis from",
             ));
         }
-        let used = AtomicU64::new(0);
-        match timeout(self.timeout, self.attempts(call, &used)).await {
+        let seen = Seen::default();
+        match timeout(self.timeout, self.attempts(call, &seen)).await {
             Ok(answer) => answer,
             Err(_) => {
                 // It may have gone silent: the next one does not rely on it.
-                self.shared.forget(used.into_inner());
-                Err(StoreError::new("Redis did not answer in time"))
+                self.shared.forget(seen.connection.into_inner());
+                let error = seen
+                    .error
+                    .into_inner()
+                    .unwrap_or_else(PoisonError::into_inner);
+                Err(error.unwrap_or_else(|| StoreError::new("Redis did not answer in time")))
             }
         }
     }
@@ -104,13 +108,20 @@ impl Redis {
     async fn attempts<T: FromRedisValue>(
         &self,
         call: &Call<'_>,
-        used: &AtomicU64,
+        seen: &Seen,
     ) -> Result<T, StoreError> {
         let mut by_source = false;
-        let mut may_break = call.may_be_done_twice();
         loop {
-            let (number, mut live) = self.connection().await?;
-            used.store(number, Ordering::Relaxed);
+            let (number, mut live) = match self.connection().await {
+                Ok(connection) => connection,
+                Err(NoConnection::Yet(error)) => {
+                    seen.tell(error);
+                    sleep(PAUSE).await;
+                    continue;
+                }
+                Err(NoConnection::Refused(error)) => return Err(error),
+            };
+            seen.connection.store(number, Ordering::Relaxed);
             let answer = live.send(&call.build(by_source)).await;
             let error = match answer {
                 Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::Ask) => {
@@ -125,13 +136,16 @@ impl Redis {
             };
             match Fault::of(&error) {
                 Fault::UnknownScript if !by_source => by_source = true,
-                Fault::NotDone => sleep(PAUSE).await,
+                Fault::NotDone => {
+                    seen.tell(StoreError::new(error));
+                    sleep(PAUSE).await;
+                }
                 Fault::Broken => {
                     self.shared.forget(number);
-                    if !may_break {
-                        return Err(StoreError::new(error));
+                    seen.tell(StoreError::new(error));
+                    if self.shared.mends_itself() {
+                        sleep(PAUSE).await;
                     }
-                    may_break = false;
                 }
                 Fault::UnknownScript | Fault::Refused => return Err(StoreError::new(error)),
             }
@@ -139,7 +153,7 @@ impl Redis {
     }
 
     /// The connection, and its number.
-    async fn connection(&self) -> Result<(u64, Live), StoreError> {
+    async fn connection(&self) -> Result<(u64, Live), NoConnection> {
         if let Some(current) = self.shared.current() {
             return Ok(current);
         }
@@ -149,13 +163,18 @@ impl Redis {
         }
         *connected += 1;
         let connection = Connection::to(&self.shared.address, *connected, self.timeout).await;
-        // What a server says to a greeting may repeat it, with the password.
         let connection = connection.map_err(|error| {
-            let reason = match error.kind() {
-                ErrorKind::Io => error.to_string(),
-                _ => error.category().to_owned(),
+            // What a server says to a greeting may repeat it, with the password.
+            let no_connection = |reason: &str| {
+                StoreError::new(format!("there is no connection to Redis: {reason}"))
             };
-            StoreError::new(format!("there is no connection to Redis: {reason}"))
+            match error.kind() {
+                ErrorKind::Io => NoConnection::Yet(no_connection(&error.to_string())),
+                ErrorKind::AuthenticationFailed | ErrorKind::InvalidClientConfig => {
+                    NoConnection::Refused(no_connection(error.category()))
+                }
+                _ => NoConnection::Yet(no_connection(error.category())),
+            }
         })?;
         let live = connection.live.clone();
         *self.shared.lock() = Some(connection);
@@ -175,6 +194,11 @@ impl Shared {
         Some((current.number, current.live.clone()))
     }
 
+    /// Whether the connection that is in use mends itself.
+    fn mends_itself(&self) -> bool {
+        self.lock().as_ref().is_some_and(Connection::mends_itself)
+    }
+
     /// Gives up the connection of that number, if it is still in use.
     fn forget(&self, number: u64) {
         let mut current = self.lock();
@@ -184,6 +208,27 @@ impl Shared {
         {
             *current = None;
         }
+    }
+}
+
+/// Why there is no connection.
+enum NoConnection {
+    /// There may be one later.
+    Yet(StoreError),
+    /// Redis does not want this client.
+    Refused(StoreError),
+}
+
+/// What the attempts have come upon.
+#[derive(Default)]
+struct Seen {
+    connection: AtomicU64,
+    error: Mutex<Option<StoreError>>,
+}
+
+impl Seen {
+    fn tell(&self, error: StoreError) {
+        *self.error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
     }
 }
 

@@ -50,7 +50,12 @@ impl List {
             || cut_off(&self.subjects, claims.subject())
     }
 
-    /// Adds a revocation; the later of two of the same counts.
+    /// How many are cut-offs of clients or subjects.
+    pub(crate) fn cut_offs(&self) -> usize {
+        self.clients.len().saturating_add(self.subjects.len())
+    }
+
+    /// Adds a revocation. Of two of the same, the later counts, for each of the two times.
     pub(crate) fn add(
         &mut self,
         subject: Subject,
@@ -58,26 +63,28 @@ impl List {
         kept_until: NumericDate,
     ) {
         let former = match &subject {
-            Subject::Token(id) => self.tokens.get(id).copied(),
-            Subject::Client(id) => self.clients.get(id).map(|cut_off| cut_off.kept_until),
-            Subject::Owner(id) => self.subjects.get(id).map(|cut_off| cut_off.kept_until),
+            Subject::Token(id) => self.tokens.get(id).map(|end| CutOff {
+                issued_until: *end,
+                kept_until: *end,
+            }),
+            Subject::Client(id) => self.clients.get(id).copied(),
+            Subject::Owner(id) => self.subjects.get(id).copied(),
         };
-        if let Some(former) = former {
-            if former >= kept_until {
-                return;
-            }
-            self.ends.remove(&(former, subject.clone()));
-        }
-        let cut_off = CutOff {
+        let mut cut_off = CutOff {
             issued_until,
             kept_until,
         };
+        if let Some(former) = former {
+            self.ends.remove(&(former.kept_until, subject.clone()));
+            cut_off.issued_until = cut_off.issued_until.max(former.issued_until);
+            cut_off.kept_until = cut_off.kept_until.max(former.kept_until);
+        }
         match subject.clone() {
-            Subject::Token(id) => drop(self.tokens.insert(id, kept_until)),
+            Subject::Token(id) => drop(self.tokens.insert(id, cut_off.kept_until)),
             Subject::Client(id) => drop(self.clients.insert(id, cut_off)),
             Subject::Owner(id) => drop(self.subjects.insert(id, cut_off)),
         }
-        self.ends.insert((kept_until, subject));
+        self.ends.insert((cut_off.kept_until, subject));
     }
 
     /// Forgets what no token can be meant by any longer.

@@ -20,8 +20,9 @@ use crate::{
 
 /// Revocations in memory, for one process; they are lost when it ends. Clones are the same.
 ///
-/// A revoked token is kept until it has expired, a cut-off until no token from before it can be good any
-/// longer, and of all of them a million at most; what is more is an error.
+/// A revoked token is kept until it has expired, and the revocation of a client or subject until no token from before
+/// it can be good any longer. There is room for a million tokens, and apart from them for 100 000 clients and subjects;
+/// what is more is an error.
 #[derive(Clone)]
 pub struct InMemoryRevocation(Arc<Shared>);
 
@@ -62,12 +63,19 @@ impl InMemoryRevocation {
         let now = self.0.clock.now();
         let mut list = self.0.list.write().unwrap_or_else(PoisonError::into_inner);
         list.forget(now);
-        let added = if list.len() < self.0.at_most {
+        // Tokens and cut-offs each have room of their own, so that whoever revokes tokens by the million does not
+        // keep others from withdrawing a client.
+        let (count, at_most) = match subject {
+            Subject::Token(_) => (list.len().saturating_sub(list.cut_offs()), self.0.at_most),
+            Subject::Client(_) | Subject::Owner(_) => (list.cut_offs(), self.0.at_most / 10),
+        };
+        let added = if count < at_most {
             list.add(subject, issued_until, kept_until);
             Ok(())
         } else {
             Err(StoreError::new("there is no room for another revocation"))
         };
+        drop(list);
         Box::pin(ready(added))
     }
 

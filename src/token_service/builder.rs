@@ -56,6 +56,7 @@ impl AuthorizationServerBuilder {
                 body_timeout: Duration::from_secs(10),
                 store_timeout: Duration::from_secs(5),
                 client_ids_as_subjects: false,
+                revoke_at_rotation: false,
             },
             keys: None,
             clients: None,
@@ -135,6 +136,14 @@ impl AuthorizationServerBuilder {
     /// default is 0, which is never: for so long a thief could use a token unnoticed.
     pub fn refresh_token_grace(mut self, grace: Duration) -> Self {
         self.settings.grace = grace;
+        self
+    }
+
+    /// Revokes the earlier access tokens of a family at each refresh, so that each session has one access token that
+    /// works. It needs a [`revocation`](Self::revocation). The default is that they work until they expire, because
+    /// requests may be under way with them.
+    pub fn revoke_access_tokens_at_refresh(mut self) -> Self {
+        self.settings.revoke_at_rotation = true;
         self
     }
 
@@ -283,6 +292,11 @@ impl AuthorizationServerBuilder {
         if settings.grace > MINUTE {
             return Err(ConfigError::new(
                 "the grace of refresh tokens is over 60 seconds: so long a thief could use one unnoticed",
+            ));
+        }
+        if settings.revoke_at_rotation && self.revocation.is_none() {
+            return Err(ConfigError::new(
+                "`revoke_access_tokens_at_refresh` has nothing to revoke them by: set `revocation`, or leave it out",
             ));
         }
         let timeouts = [settings.body_timeout, settings.store_timeout];

@@ -17,6 +17,17 @@ pub struct Grant {
 }
 
 impl Grant {
+    /// One for tests.
+    #[cfg(any(test, feature = "testing"))]
+    pub(super) fn of(client_id: &str, subject: &str) -> Self {
+        Self {
+            client_id: client_id.to_owned(),
+            subject: subject.to_owned(),
+            scope: "read write".to_owned(),
+            audiences: vec!["https://api.example.com".to_owned()],
+        }
+    }
+
     /// `client_id`: the client that tokens are issued to (RFC 9068 §2.2).
     pub fn client_id(&self) -> &str {
         &self.client_id

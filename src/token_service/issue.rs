@@ -13,7 +13,8 @@ use super::{
     endpoint::Asked,
     grant::Grant,
     grant_type::GrantType,
-    refresh::{RefreshFamily, token::RefreshToken},
+    observe,
+    refresh::{IssuedToken, RefreshFamily, Version, token::RefreshToken},
     refusal::Refusal,
     request::{self, Credentials},
     resource,
@@ -49,7 +50,8 @@ impl Server {
         let access_token = self.access_token(&grant, now, lifetime)?;
         let scope = grant.scope.clone();
         let refresh_token = if with_refresh_token && client.may_use(GrantType::RefreshToken) {
-            Some(self.first_refresh_token(client, grant, now).await?)
+            let issued = access_token.issued();
+            Some(self.first_refresh_token(client, grant, issued, now).await?)
         } else {
             None
         };
@@ -149,6 +151,7 @@ impl Server {
         &self,
         client: &Client,
         grant: Grant,
+        issued: IssuedToken,
         now: NumericDate,
     ) -> Result<String, Refusal> {
         let (token, mark) = RefreshToken::first().ok_or_else(no_crypto)?;
@@ -157,16 +160,23 @@ impl Server {
         let idle = self.refresh_token_idle_lifetime(client);
         let idle_until = now.saturating_add(Duration::from_secs(idle)).min(ends_at);
         let family = RefreshFamily {
+            version: Version,
             id: token.family_id(),
+            revision: 0,
             grant,
             mark,
             current: token.hash(),
-            previous: None,
+            previous: Vec::new(),
+            access_tokens: vec![issued],
+            listed_until: 0,
             begun_at: now.as_secs(),
             ends_at: ends_at.as_secs(),
             idle_until: idle_until.as_secs(),
         };
-        self.in_time(self.refresh_tokens.begin(family)).await?;
+        for ended in self.in_time(self.refresh_tokens.begin(family)).await? {
+            observe::family_ended_for_room(&ended);
+            self.revoke_access_tokens(&ended.access_tokens).await?;
+        }
         Ok(token.to_text())
     }
 }
@@ -178,6 +188,16 @@ pub(super) struct SignedToken {
     pub(super) id: String,
     /// Its `exp`.
     pub(super) expires_at: NumericDate,
+}
+
+impl SignedToken {
+    /// What its family keeps of it.
+    pub(super) fn issued(&self) -> IssuedToken {
+        IssuedToken {
+            id: self.id.clone(),
+            expires_at: self.expires_at.as_secs(),
+        }
+    }
 }
 
 impl Serialize for SignedToken {

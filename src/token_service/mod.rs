@@ -40,7 +40,10 @@ pub use limit::FailureLimit;
 pub use metadata::ServeMetadata;
 #[cfg(feature = "redis")]
 pub use refresh::RedisRefreshStore;
+#[cfg(feature = "testing")]
+pub use refresh::contract::check_refresh_store;
 pub use refresh::{
-    InMemoryRefreshStore, RefreshFamily, RefreshStore, Rotated, Rotation, Secret, TokenHash,
+    FamiliesOf, FamilyPage, InMemoryRefreshStore, IssuedToken, RefreshFamily, RefreshStore,
+    Rotated, Rotation, Secret, TokenHash,
 };
 pub use server::AuthorizationServer;

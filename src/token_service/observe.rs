@@ -41,3 +41,14 @@ pub(super) fn family_ended_by_reuse(family: &RefreshFamily) {
         "a refresh token was used again, and its family has ended"
     );
 }
+
+/// A family has ended because its client or subject, or the store, has no room for more.
+#[cfg_attr(not(feature = "tracing"), allow(unused_variables))]
+pub(super) fn family_ended_for_room(family: &RefreshFamily) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(
+        target: "tower_bearer",
+        client_id = family.grant().client_id(),
+        "a family of refresh tokens has ended to make room for another"
+    );
+}

@@ -14,6 +14,7 @@ use super::{
     refusal::Refusal,
     server::Server,
 };
+use crate::store::StoreError;
 
 impl Server {
     /// The refresh token grant.
@@ -65,11 +66,12 @@ impl Server {
         let (successor, seed) = token
             .successor(&family, !self.settings.grace.is_zero())
             .ok_or_else(no_crypto)?;
-        let rotation = Rotation {
-            family_id: family.id.clone(),
+        let mut rotation = Rotation {
+            found: family.clone(),
             presented: token.hash(),
             successor: successor.hash(),
             seed,
+            issued: None,
             now,
             idle_for: self.refresh_token_idle_lifetime(&client),
             grace: self.settings.grace.as_secs(),
@@ -77,22 +79,32 @@ impl Server {
         let lifetime = self.access_token_lifetime(&client);
         // One that was used before is not asked what it is for.
         let tokens = match family.weigh(&rotation) {
-            Rotated::Rotated | Rotated::Again { .. } => {
+            Rotated::Rotated { .. } | Rotated::Again { .. } => {
                 let still = still_granted(&family.grant, &self.whole_grant(&client));
                 let grant = narrowed(&still.ok_or_else(|| invalid("grant_withdrawn"))?, asked)?;
-                Some((self.access_token(&grant, now, lifetime)?, grant.scope))
+                let access_token = self.access_token(&grant, now, lifetime)?;
+                rotation.issued = Some(access_token.issued());
+                Some((access_token, grant.scope))
             }
             _ => None,
         };
 
         let rotated = self.in_time(self.refresh_tokens.rotate(rotation)).await?;
         let successor = match rotated {
-            Rotated::Rotated => successor,
+            Rotated::Rotated { earlier } => {
+                if self.settings.revoke_at_rotation {
+                    self.revoke_access_tokens(&earlier).await?;
+                }
+                successor
+            }
             Rotated::Again { seed } => token.successor_by(&family, &seed).ok_or_else(no_crypto)?,
             Rotated::Expired => return Err(invalid("token_expired")),
             Rotated::Unknown => return Err(invalid("token_unknown")),
-            Rotated::Reused => {
+            Rotated::Reused { issued } => {
                 observe::family_ended_by_reuse(&family);
+                // The family has ended in any case. While its access tokens cannot be revoked, that is what the
+                // answer says.
+                self.revoke_access_tokens(&issued).await?;
                 return Err(invalid("token_reused"));
             }
         };
@@ -111,7 +123,7 @@ impl Server {
     }
 
     /// The family of a refresh token, if it is one.
-    pub(super) async fn family_of(&self, text: &str) -> Result<Option<RefreshFamily>, Refusal> {
+    pub(super) async fn family_of(&self, text: &str) -> Result<Option<RefreshFamily>, StoreError> {
         let Some(token) = RefreshToken::parse(text) else {
             return Ok(None);
         };

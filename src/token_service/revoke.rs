@@ -3,14 +3,19 @@
 use bytes::Bytes;
 use http::Response;
 
+use futures_util::future::try_join_all;
+
 use super::{
     answer,
     endpoint::{Asked, missing},
+    refresh::{FamiliesOf, IssuedToken, RefreshFamily},
     refusal::Refusal,
     server::Server,
 };
 use crate::{
     claims::Claims,
+    revocation::LEEWAY,
+    store::StoreError,
     token::BearerToken,
     verify::{
         Verification, Verifier,
@@ -31,7 +36,7 @@ impl Server {
             if family.grant.client_id != client.id() {
                 return Err(Refusal::foreign_token());
             }
-            self.in_time(self.refresh_tokens.end(&family.id)).await?;
+            self.end_family(&family).await?;
         } else if let Some(claims) = self.own_access_token(token) {
             let claims = claims.registered();
             if claims.client_id() != Some(client.id()) {
@@ -45,6 +50,51 @@ impl Server {
         }
         // A token that is unknown, or good for nothing any longer, is as the client wants it (§2.2).
         Ok(answer::ok(Bytes::new()))
+    }
+
+    /// Ends a family, with the access tokens that it has issued (RFC 7009 §2.1).
+    ///
+    /// First those that are known already: if they cannot be revoked, the request can be repeated.
+    pub(super) async fn end_family(&self, family: &RefreshFamily) -> Result<bool, StoreError> {
+        self.revoke_access_tokens(&family.access_tokens).await?;
+        let ended = self.in_time(self.refresh_tokens.end(&family.id)).await?;
+        let Some(ended) = ended else {
+            return Ok(false);
+        };
+        let known = &family.access_tokens;
+        let since = ended.access_tokens.into_iter();
+        let since: Vec<_> = since.filter(|token| !known.contains(token)).collect();
+        self.revoke_access_tokens(&since).await?;
+        Ok(true)
+    }
+
+    /// Ends all of these families, some hundred at a time, and says how many there were.
+    pub(super) async fn end_all(&self, of: &FamiliesOf) -> Result<usize, StoreError> {
+        let mut count = 0_usize;
+        loop {
+            let ended = self.in_time(self.refresh_tokens.end_some(of)).await?;
+            if ended.is_empty() {
+                return Ok(count);
+            }
+            count = count.saturating_add(ended.len());
+            let tokens = ended.into_iter().flat_map(|family| family.access_tokens);
+            self.revoke_access_tokens(&tokens.collect::<Vec<_>>())
+                .await?;
+        }
+    }
+
+    /// Revokes those access tokens that have not expired, where there is a list of revocations.
+    pub(super) async fn revoke_access_tokens(
+        &self,
+        tokens: &[IssuedToken],
+    ) -> Result<(), StoreError> {
+        let Some(revocation) = &self.revocation else {
+            return Ok(());
+        };
+        let now = self.clock.now().saturating_sub(LEEWAY);
+        let tokens = tokens.iter().filter(|token| now < token.expires_at());
+        let revoked = tokens.map(|token| revocation.revoke_token(token.id(), token.expires_at()));
+        self.in_time(try_join_all(revoked)).await.map(drop)
     }
 
     /// The claims of an access token that this server has issued, and that has not expired.

@@ -12,8 +12,7 @@ use super::{
     endpoint::{Endpoint, TokenService},
     keys::{ServeKeySet, SigningKeys},
     metadata::ServeMetadata,
-    refresh::RefreshStore,
-    refusal::Refusal,
+    refresh::{FamiliesOf, RefreshStore},
 };
 use crate::{clock::Clock, revocation::Revocation, store::StoreError};
 
@@ -114,18 +113,66 @@ impl AuthorizationServer {
         ServeMetadata::new(&self.0.settings.issuer)
     }
 
-    /// Ends all families of refresh tokens of a client, and says how many there were. Its access tokens are good
-    /// until they expire, or are revoked by [`Revocation::revoke_client`].
+    /// Logs a user out: ends the family of a refresh token, and revokes the access tokens that it has issued, where
+    /// there is a [`Revocation`]. Returns whether there was such a family. A token that has been used before ends its
+    /// family as well; a made-up one ends none.
+    ///
+    /// ```
+    /// # async fn logout(
+    /// #     server: tower_bearer::token_service::AuthorizationServer,
+    /// #     refresh_token: String,
+    /// # ) -> Result<(), tower_bearer::StoreError> {
+    /// let was_logged_in = server.end(&refresh_token).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// If the store cannot be reached; some may have ended then.
-    pub async fn end_families(&self, client_id: &str) -> Result<usize, StoreError> {
-        let store = &self.0.refresh_tokens;
-        let mut ended = 0_usize;
-        for family in store.of_client(client_id).await? {
-            ended = ended.saturating_add(usize::from(store.end(family.id()).await?));
+    /// Returns an error if a store cannot be reached. Call it again then.
+    pub async fn end(&self, refresh_token: &str) -> Result<bool, StoreError> {
+        let server = &self.0;
+        match server.family_of(refresh_token).await? {
+            Some(family) => server.end_family(&family).await,
+            None => Ok(false),
         }
-        Ok(ended)
+    }
+
+    /// Ends all families of refresh tokens of a client, and returns how many there were. The access tokens that they
+    /// have issued are revoked, where there is a [`Revocation`]. Those that the client got without a refresh token are
+    /// good until they expire, or until [`Revocation::revoke_client`].
+    ///
+    /// # Errors
+    /// Returns an error if a store cannot be reached; some may have ended then. Call it again.
+    pub async fn end_families(&self, client_id: &str) -> Result<usize, StoreError> {
+        self.end_all(FamiliesOf::Client(client_id.to_owned())).await
+    }
+
+    /// Logs a user out of one client: ends the families of a subject by that client. Otherwise it is like
+    /// [`end_families`](Self::end_families).
+    ///
+    /// # Errors
+    /// Returns an error if a store cannot be reached; some may have ended then. Call it again.
+    pub async fn end_families_of(
+        &self,
+        client_id: &str,
+        subject: &str,
+    ) -> Result<usize, StoreError> {
+        let (client_id, subject) = (client_id.to_owned(), subject.to_owned());
+        self.end_all(FamiliesOf::ClientAndSubject { client_id, subject })
+            .await
+    }
+
+    /// Logs a user out everywhere: ends all families of a subject, whatever the client. Otherwise it is like
+    /// [`end_families`](Self::end_families).
+    ///
+    /// # Errors
+    /// Returns an error if a store cannot be reached; some may have ended then. Call it again.
+    pub async fn end_families_of_subject(&self, subject: &str) -> Result<usize, StoreError> {
+        self.end_all(FamiliesOf::Subject(subject.to_owned())).await
+    }
+
+    async fn end_all(&self, of: FamiliesOf) -> Result<usize, StoreError> {
+        self.0.end_all(&of).await
     }
 }
 
@@ -162,6 +209,7 @@ pub(super) struct Settings {
     pub(super) body_timeout: Duration,
     pub(super) store_timeout: Duration,
     pub(super) client_ids_as_subjects: bool,
+    pub(super) revoke_at_rotation: bool,
 }
 
 impl Server {
@@ -169,10 +217,10 @@ impl Server {
     pub(super) async fn in_time<T>(
         &self,
         asked: impl Future<Output = Result<T, StoreError>>,
-    ) -> Result<T, Refusal> {
+    ) -> Result<T, StoreError> {
         match tokio::time::timeout(self.settings.store_timeout, asked).await {
-            Ok(answer) => answer.map_err(Refusal::from),
-            Err(_) => Err(StoreError::new("a store did not answer in time").into()),
+            Ok(answer) => answer,
+            Err(_) => Err(StoreError::new("a store did not answer in time")),
         }
     }
 }

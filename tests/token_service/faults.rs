@@ -12,8 +12,8 @@ use std::{
 use tower_bearer::{
     BoxFuture, StoreError,
     token_service::{
-        Client, ClientStore, FailureLimit, InMemoryClients, InMemoryRefreshStore, RefreshFamily,
-        RefreshStore, Rotated, Rotation,
+        Client, ClientStore, FailureLimit, FamiliesOf, FamilyPage, InMemoryClients,
+        InMemoryRefreshStore, RefreshFamily, RefreshStore, Rotated, Rotation,
     },
 };
 
@@ -71,7 +71,7 @@ impl<S> Faulty<S> {
 }
 
 impl RefreshStore for Faulty<InMemoryRefreshStore> {
-    fn begin(&self, family: RefreshFamily) -> BoxFuture<Result<(), StoreError>> {
+    fn begin(&self, family: RefreshFamily) -> BoxFuture<Result<Vec<RefreshFamily>, StoreError>> {
         self.answer(|store| store.begin(family), true)
     }
     fn find(&self, id: &str) -> BoxFuture<Result<Option<RefreshFamily>, StoreError>> {
@@ -80,11 +80,18 @@ impl RefreshStore for Faulty<InMemoryRefreshStore> {
     fn rotate(&self, rotation: Rotation) -> BoxFuture<Result<Rotated, StoreError>> {
         self.answer(|store| store.rotate(rotation), true)
     }
-    fn end(&self, id: &str) -> BoxFuture<Result<bool, StoreError>> {
+    fn end(&self, id: &str) -> BoxFuture<Result<Option<RefreshFamily>, StoreError>> {
         self.answer(|store| store.end(id), true)
     }
-    fn of_client(&self, id: &str) -> BoxFuture<Result<Vec<RefreshFamily>, StoreError>> {
-        self.answer(|store| store.of_client(id), false)
+    fn end_some(&self, of: &FamiliesOf) -> BoxFuture<Result<Vec<RefreshFamily>, StoreError>> {
+        self.answer(|store| store.end_some(of), true)
+    }
+    fn list(
+        &self,
+        of: &FamiliesOf,
+        after: Option<&str>,
+    ) -> BoxFuture<Result<FamilyPage, StoreError>> {
+        self.answer(|store| store.list(of, after), false)
     }
 }
 

@@ -13,8 +13,9 @@ use tower::ServiceExt;
 use tower_bearer::{
     Algorithm, InMemoryRevocation, ManualClock, NumericDate, ProblemJson,
     token_service::{
-        AuthorizationServer, AuthorizationServerBuilder, Client, FailureLimit, InMemoryClients,
-        InMemoryRefreshStore, SecretHash, SigningKey, SigningKeys, TokenService,
+        AuthorizationServer, AuthorizationServerBuilder, Client, FailureLimit, FamiliesOf,
+        InMemoryClients, InMemoryRefreshStore, RefreshFamily, RefreshStore, SecretHash, SigningKey,
+        SigningKeys, TokenService,
     },
 };
 
@@ -101,6 +102,14 @@ impl Lab {
             ("client_secret", &self.secret),
         ];
         granted(post(self.server.token_endpoint(), &form).await)
+    }
+
+    /// The families of a client.
+    pub async fn families_of(&self, client_id: &str) -> Vec<RefreshFamily> {
+        let of = FamiliesOf::Client(client_id.to_owned());
+        let page = self.refresh_tokens.list(&of, None).await.unwrap();
+        assert_eq!(page.next, None);
+        page.families
     }
 
     pub async fn refresh_token(&self) -> String {

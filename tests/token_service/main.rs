@@ -25,6 +25,7 @@ mod contract;
 mod direct;
 mod faults;
 mod lab;
+mod logout;
 #[cfg(feature = "metrics")]
 mod observed;
 mod public_clients;

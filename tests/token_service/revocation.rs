@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// The answer of a service behind the layer to a token.
-async fn present(lab: &Lab, token: &str) -> Answer {
+pub(crate) async fn present(lab: &Lab, token: &str) -> Answer {
     let verifier = JwtVerifier::<()>::builder()
         .issuer(ISSUER)
         .audience(AUDIENCE)

@@ -5,7 +5,6 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use tower_bearer::token_service::RefreshStore;
 use tracing_subscriber::{fmt::MakeWriter, prelude::*};
 
 use crate::lab::{self, Lab, granted, post, post_as, text};
@@ -72,7 +71,7 @@ async fn no_token_and_no_secret_is_in_a_log_line_a_debug_or_a_problem() {
         shown.push_str(&format!("{answer:?}"));
     }
     lab.refresh_token().await;
-    let families = lab.refresh_tokens.of_client("gen").await.unwrap();
+    let families = lab.families_of("gen").await;
     shown.push_str(&format!(
         "{:?} {:?} {:?} {:?} {:?} {families:?}",
         lab.server,

@@ -15,7 +15,7 @@ use crate::{
     claims::RegisteredClaims,
     random,
     redis::{Call, Lua},
-    revocation::list::List,
+    revocation::list::{List, Subject},
     store::StoreError,
 };
 
@@ -24,6 +24,10 @@ static READ: LazyLock<Lua> = LazyLock::new(|| Lua::new(include_str!("read.lua"))
 
 /// In Redis: some 300 MB there, and 100 here.
 const AT_MOST: usize = 1_000_000;
+
+/// For clients and subjects there is more room than for tokens, so that whoever revokes tokens by the million does not
+/// keep others from withdrawing a client.
+const ROOM_FOR_CUT_OFFS: usize = 100_000;
 
 /// What Redis has lost is not lost here, so that here there may be more.
 const AT_MOST_HERE: usize = 2 * AT_MOST;
@@ -205,7 +209,10 @@ impl Copy {
             .word(entry.write())
             .word(entry.kept_until.as_secs())
             .word(now.saturating_sub(MARGIN).as_secs())
-            .word(AT_MOST)
+            .word(match entry.subject {
+                Subject::Token(_) => AT_MOST,
+                Subject::Client(_) | Subject::Owner(_) => AT_MOST + ROOM_FOR_CUT_OFFS,
+            })
             .word((left + MARGIN.as_secs()) * 1000)
             .word(format!("{:032x}", random::id()));
         let room: bool = settings.redis.call(&call).await?;
@@ -225,7 +232,7 @@ fn not_read(error: &StoreError) {
     tracing::event!(
         target: "tower_bearer",
         tracing::Level::WARN,
-        "exception.message" = %error,
+        "exception.message" = %crate::observe::Line(error),
         "revocations not read"
     );
 }

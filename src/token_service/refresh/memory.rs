@@ -1,13 +1,13 @@
 //! [`InMemoryRefreshStore`]: refresh tokens of one process.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fmt,
     future::ready,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{RefreshFamily, RefreshStore, Rotated, Rotation};
+use super::{FamiliesOf, FamilyPage, RefreshFamily, RefreshStore, Rotated, Rotation};
 use crate::{
     clock::{Clock, NumericDate, SystemClock},
     store::StoreError,
@@ -16,8 +16,9 @@ use crate::{
 
 /// Refresh tokens in memory, for one process; they are lost when it ends. Clones are the same store.
 ///
-/// It holds a hundred thousand families at most, and drops those that are over. When it is full, a client that
-/// gets a new one loses the one that it has used least lately; one that has none is answered 503.
+/// It holds a hundred thousand families at most, and drops those that are over. When it is full, the client that has
+/// most families loses the one that it has not used for longest, so that one client never takes the sessions of
+/// another.
 #[derive(Clone)]
 pub struct InMemoryRefreshStore(Arc<Shared>);
 
@@ -30,6 +31,9 @@ struct Shared {
 /// Some 80 MB.
 const AT_MOST: usize = 100_000;
 
+/// Families that are dropped, listed or ended while the lock is held.
+const PAGE: usize = 256;
+
 impl InMemoryRefreshStore {
     /// An empty store.
     pub fn new() -> Self {
@@ -41,20 +45,22 @@ impl InMemoryRefreshStore {
         Self::with_settings(clock, AT_MOST)
     }
 
-    /// Another clock than that of the system, and another number of families that it holds at most.
+    /// Another clock than that of the system, and another number of families that it holds at most, 1 or more.
     pub fn with_settings(clock: impl Clock, at_most: usize) -> Self {
         Self(Arc::new(Shared {
             families: Mutex::default(),
             clock: Arc::new(clock),
-            at_most,
+            at_most: at_most.max(1),
         }))
     }
 
     fn lock(&self) -> MutexGuard<'_, Families> {
+        // The clock is the user's, and is not asked with the lock held.
+        let now = self.0.clock.now();
         // Nothing panics while it is held.
         let families = self.0.families.lock();
         let mut families = families.unwrap_or_else(PoisonError::into_inner);
-        families.drop_those_over(self.0.clock.now());
+        families.drop_those_over(now);
         families
     }
 }
@@ -66,17 +72,17 @@ impl Default for InMemoryRefreshStore {
 }
 
 impl RefreshStore for InMemoryRefreshStore {
-    fn begin(&self, family: RefreshFamily) -> BoxFuture<Result<(), StoreError>> {
+    fn begin(&self, family: RefreshFamily) -> BoxFuture<Result<Vec<RefreshFamily>, StoreError>> {
         let mut families = self.lock();
-        let room = families.by_id.len() < self.0.at_most
-            || families.drop_oldest_of(&family.grant.client_id);
-        let begun = if room {
-            families.insert(family);
-            Ok(())
-        } else {
-            Err(StoreError::new("there is no room for another family"))
-        };
-        Box::pin(ready(begun))
+        families.insert(family);
+        let mut ended = Vec::new();
+        while families.by_id.len() > self.0.at_most
+            && let Some(family) = families.remove_one_of_the_largest()
+        {
+            ended.push(family);
+        }
+        drop(families);
+        Box::pin(ready(Ok(ended)))
     }
 
     fn find(&self, family_id: &str) -> BoxFuture<Result<Option<RefreshFamily>, StoreError>> {
@@ -89,93 +95,162 @@ impl RefreshStore for InMemoryRefreshStore {
         Box::pin(ready(Ok(outcome)))
     }
 
-    fn end(&self, family_id: &str) -> BoxFuture<Result<bool, StoreError>> {
-        let ended = self.lock().remove(family_id).is_some();
+    fn end(&self, family_id: &str) -> BoxFuture<Result<Option<RefreshFamily>, StoreError>> {
+        let ended = self.lock().remove(family_id);
         Box::pin(ready(Ok(ended)))
     }
 
-    fn of_client(&self, client_id: &str) -> BoxFuture<Result<Vec<RefreshFamily>, StoreError>> {
-        let families = self.lock();
-        let of_client = families.of_client.get(client_id).into_iter().flatten();
-        let found = of_client.filter_map(|(_, id)| families.by_id.get(id).cloned());
-        let found = found.collect();
+    fn end_some(&self, of: &FamiliesOf) -> BoxFuture<Result<Vec<RefreshFamily>, StoreError>> {
+        let mut families = self.lock();
+        let (mut found, mut after) = (Vec::new(), Some((0, "".into())));
+        while let Some(from) = after
+            && found.is_empty()
+        {
+            (found, after) = families.page(of, &from);
+        }
+        let ended = found
+            .iter()
+            .filter_map(|family| families.remove(&family.id));
+        let ended = ended.collect();
         drop(families);
-        Box::pin(ready(Ok(found)))
+        Box::pin(ready(Ok(ended)))
+    }
+
+    fn list(
+        &self,
+        of: &FamiliesOf,
+        after: Option<&str>,
+    ) -> BoxFuture<Result<FamilyPage, StoreError>> {
+        let after = after.and_then(|after| {
+            let (end, id) = after.split_once(':')?;
+            Some((end.parse().ok()?, id.into()))
+        });
+        let (found, next) = self.lock().page(of, &after.unwrap_or((0, "".into())));
+        let next = next.map(|(end, id)| format!("{end}:{id}"));
+        Box::pin(ready(Ok(FamilyPage::new(found, next))))
     }
 }
 
 impl fmt::Debug for InMemoryRefreshStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "InMemoryRefreshStore({} families)",
-            self.lock().by_id.len()
-        )
+        let families = self.lock().by_id.len();
+        write!(f, "InMemoryRefreshStore({families} families)")
     }
 }
 
 /// When a family is over if nothing happens, and its id.
-type End = (u64, String);
+type End = (u64, Arc<str>);
 
 #[derive(Default)]
 struct Families {
-    by_id: HashMap<String, RefreshFamily>,
-    // Both in the order in which they end.
+    by_id: HashMap<Arc<str>, RefreshFamily>,
+    // All in the order in which they end.
     ends: BTreeSet<End>,
     of_client: HashMap<String, BTreeSet<End>>,
+    of_subject: HashMap<String, BTreeSet<End>>,
+    /// The clients, by how many families they have.
+    by_size: BTreeMap<usize, BTreeSet<String>>,
 }
 
 impl Families {
     fn insert(&mut self, family: RefreshFamily) {
-        let end = end_of(&family);
-        let of_client = self.of_client.entry(family.grant.client_id.clone());
-        of_client.or_default().insert(end.clone());
-        self.ends.insert(end);
-        self.by_id.insert(family.id.clone(), family);
+        let id: Arc<str> = family.id.as_str().into();
+        self.remove(&id);
+        let end = (family.over_at(), Arc::clone(&id));
+        self.ends.insert(end.clone());
+        let of_subject = self.of_subject.entry(family.grant.subject.clone());
+        of_subject.or_default().insert(end.clone());
+        let client_id = &family.grant.client_id;
+        let of_client = self.of_client.entry(client_id.clone()).or_default();
+        let before = of_client.len();
+        of_client.insert(end);
+        let after = of_client.len();
+        self.resize(client_id, before, after);
+        self.by_id.insert(id, family);
     }
 
     fn remove(&mut self, id: &str) -> Option<RefreshFamily> {
-        let family = self.by_id.remove(id)?;
-        let end = end_of(&family);
+        let (id, family) = self.by_id.remove_entry(id)?;
+        let end = (family.over_at(), id);
         self.ends.remove(&end);
-        if let Some(of_client) = self.of_client.get_mut(&family.grant.client_id) {
-            of_client.remove(&end);
-            if of_client.is_empty() {
-                self.of_client.remove(&family.grant.client_id);
+        let left = |index: &mut HashMap<String, BTreeSet<End>>, of: &str| {
+            let ends = index.get_mut(of)?;
+            ends.remove(&end);
+            let left = ends.len();
+            if left == 0 {
+                index.remove(of);
             }
+            Some(left)
+        };
+        left(&mut self.of_subject, &family.grant.subject);
+        if let Some(left) = left(&mut self.of_client, &family.grant.client_id) {
+            self.resize(&family.grant.client_id, left.saturating_add(1), left);
         }
         Some(family)
     }
 
+    fn resize(&mut self, client_id: &str, before: usize, after: usize) {
+        if let Some(clients) = self.by_size.get_mut(&before) {
+            clients.remove(client_id);
+            if clients.is_empty() {
+                self.by_size.remove(&before);
+            }
+        }
+        if after > 0 {
+            let clients = self.by_size.entry(after).or_default();
+            clients.insert(client_id.to_owned());
+        }
+    }
+
     fn rotate(&mut self, rotation: &Rotation) -> Rotated {
-        let Some(mut family) = self.remove(&rotation.family_id) else {
+        let Some(mut family) = self.remove(rotation.family_id()) else {
             return Rotated::Unknown;
         };
         let outcome = family.rotate(rotation);
-        if matches!(outcome, Rotated::Rotated | Rotated::Again { .. }) {
+        if matches!(outcome, Rotated::Rotated { .. } | Rotated::Again { .. }) {
             self.insert(family);
         }
         outcome
     }
 
+    /// Drops some of those that are over. The next one who comes drops the next.
     fn drop_those_over(&mut self, now: NumericDate) {
-        while let Some((end, id)) = self.ends.first()
-            && *end <= now.as_secs()
-        {
-            let id = id.clone();
-            self.remove(&id);
+        for _ in 0..PAGE {
+            match self.ends.first() {
+                Some((end, id)) if *end <= now.as_secs() => {
+                    let id = Arc::clone(id);
+                    self.remove(&id);
+                }
+                _ => break,
+            }
         }
     }
 
-    fn drop_oldest_of(&mut self, client_id: &str) -> bool {
-        let oldest = self.of_client.get(client_id).and_then(BTreeSet::first);
-        match oldest.map(|(_, id)| id.clone()) {
-            Some(id) => self.remove(&id).is_some(),
-            None => false,
-        }
+    fn remove_one_of_the_largest(&mut self) -> Option<RefreshFamily> {
+        let (_, clients) = self.by_size.last_key_value()?;
+        let ends = self.of_client.get(clients.first()?)?;
+        let (_, id) = ends.first()?;
+        let id = Arc::clone(id);
+        self.remove(&id)
     }
-}
 
-fn end_of(family: &RefreshFamily) -> End {
-    (family.ends_at.min(family.idle_until), family.id.clone())
+    /// A page of these families, from there on, and where the next one begins.
+    fn page(&self, of: &FamiliesOf, after: &End) -> (Vec<RefreshFamily>, Option<End>) {
+        let ends = match of {
+            FamiliesOf::Client(client_id) => self.of_client.get(client_id),
+            FamiliesOf::Subject(subject) | FamiliesOf::ClientAndSubject { subject, .. } => {
+                self.of_subject.get(subject)
+            }
+        };
+        let Some(ends) = ends else {
+            return (Vec::new(), None);
+        };
+        let page = ends.range(after.clone()..).filter(|end| *end != after);
+        let page: Vec<_> = page.take(PAGE).collect();
+        let next = page.last().filter(|_| page.len() == PAGE);
+        let next = next.map(|end| End::clone(end));
+        let found = page.iter().filter_map(|(_, id)| self.by_id.get(id));
+        let found = found.filter(|family| of.contains(family));
+        (found.cloned().collect(), next)
+    }
 }

@@ -1,14 +1,9 @@
--- Enters a family into the index of its client, by when it ends. Answers with the families that are too many,
--- those first that end first.
-local key, id, ends_at = KEYS[1], ARGV[1], ARGV[2]
-local over, left, at_most = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
-redis.call('ZREMRANGEBYSCORE', key, '-inf', '(' .. over)
-redis.call('ZADD', key, ends_at, id)
-if redis.call('PTTL', key) < left then
-    redis.call('PEXPIRE', key, ARGV[4])
+-- Lists a family in an index, up to a time. KEYS[1] is the index; ARGV[1] the id of the family; ARGV[2] until when it
+-- is listed, in seconds; ARGV[3] what is listed until before then is over; ARGV[4] how long the index is kept at
+-- least, in milliseconds. Answers with how many are listed.
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. ARGV[3])
+redis.call('ZADD', KEYS[1], ARGV[2], ARGV[1])
+if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[4]) then
+    redis.call('PEXPIRE', KEYS[1], ARGV[4])
 end
-local too_many = redis.call('ZCARD', key) - at_most
-if too_many <= 0 then
-    return {}
-end
-return redis.call('ZRANGE', key, 0, math.min(too_many, 100) - 1)
+return redis.call('ZCARD', KEYS[1])

@@ -10,9 +10,13 @@ use std::{
     time::Duration,
 };
 
-use futures_util::stream::{self, StreamExt, TryStreamExt};
+use ::redis::Value;
+use futures_util::{
+    future::try_join,
+    stream::{self, StreamExt, TryStreamExt},
+};
 
-use super::{RefreshFamily, RefreshStore, Rotated, Rotation, Secret};
+use super::{FamiliesOf, FamilyPage, RefreshFamily, RefreshStore, Rotated, Rotation};
 use crate::{
     error::ConfigError,
     redis::{Call, Lua, PREFIX, Redis},
@@ -42,21 +46,22 @@ mod form;
 /// # What is kept
 /// | key | what it is |
 /// |---|---|
-/// | `tower-bearer:family:{` id `}` | a hash: the family, with SHA-256 hashes of its current and its previous token |
-/// | `tower-bearer:client:` client id | a sorted set: the ids of the families of that client, by when they end |
+/// | `tower-bearer:family:{` id `}` | the family, in some 300 bytes, with SHA-256 hashes of its tokens |
+/// | `tower-bearer:client:` client id | a sorted set: the ids of the families of that client |
+/// | `tower-bearer:subject:` subject | a sorted set: the ids of the families of that subject |
 ///
-/// No key holds a token, nor anything that a current token could be made from. Both expire by themselves,
-/// 5 minutes after the family is over by the clock of whoever wrote it, for clocks differ. Whether a family is over
-/// when its token is presented is judged by the clock of the token service alone, never by that of Redis.
+/// No key holds a token, nor anything that a current token could be made from. All expire by themselves, 5 minutes
+/// after the family is over by the clock of the process that wrote it, because clocks differ. Whether a family is over
+/// when its token is presented is decided by the clock of the authorization server, never by that of Redis.
 ///
-/// A client has 100 000 families at most; with one more, those go that began first.
+/// A client has a million families at most, and a subject a thousand ([`max_families`](Self::max_families)). With one
+/// more, those end that have not been used for longest. Families that are over do not count.
 ///
 /// # What is atomic
-/// Each presentation of a token is one script on one key, so that of any number of them, from any number of
-/// processes, one finds the token current. It is sent once: if the connection breaks before its answer, that is a
-/// [`StoreError`], and no second attempt that would take the first for a theft. What Redis did not do (because
-/// a slot moved, it is still loading, a cluster has no majority) is tried again for as long as the timeout
-/// allows.
+/// Each presentation of a token is one compare and set on one key, so that of any number of them, from any number of
+/// processes, one finds the token current. If the connection breaks before its answer, a new one is waited for and
+/// the same is asked again, for as long as the timeout allows: a rotation that was done is known by its successor, so
+/// nobody's session is lost. The same holds while Redis is loading, a slot moves, or a cluster has no majority.
 ///
 /// # What durability is needed
 /// `appendonly yes`, `appendfsync always` and `maxmemory-policy noeviction`. With less, Redis may forget what it has
@@ -85,20 +90,33 @@ mod form;
 pub struct RedisRefreshStore {
     redis: Redis,
     prefix: Arc<str>,
+    limits: Limits,
+}
+
+/// How many families there may be.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    per_client: usize,
+    per_subject: usize,
 }
 
 /// Kept for so long after it is over, in milliseconds.
 const MARGIN: u64 = 5 * 60 * 1000;
 
-/// Of one client. Its index has some 10 MB then.
-const AT_MOST: usize = 100_000;
+/// A client has some 400 MB of families then: more is an attack, or a client that never refreshes.
+const PER_CLIENT: usize = 1_000_000;
 
-/// Families that are read at the same time.
+/// More sessions than anybody has, so that one account cannot fill the store.
+const PER_SUBJECT: usize = 1000;
+
+/// Families that are read, listed or ended in one go.
+const PAGE: usize = 256;
+
+/// Commands that are under way at the same time.
 const AT_ONCE: usize = 64;
 
-static BEGIN: LazyLock<Lua> = LazyLock::new(|| Lua::new(include_str!("begin.lua")));
 static INDEX: LazyLock<Lua> = LazyLock::new(|| Lua::new(include_str!("index.lua")));
-static ROTATE: LazyLock<Lua> = LazyLock::new(|| Lua::new(include_str!("rotate.lua")));
+static SET: LazyLock<Lua> = LazyLock::new(|| Lua::new(include_str!("set.lua")));
 static END: LazyLock<Lua> = LazyLock::new(|| Lua::new(include_str!("end.lua")));
 
 impl RedisRefreshStore {
@@ -134,6 +152,10 @@ impl RedisRefreshStore {
         Self {
             redis,
             prefix: PREFIX.into(),
+            limits: Limits {
+                per_client: PER_CLIENT,
+                per_subject: PER_SUBJECT,
+            },
         }
     }
 
@@ -147,10 +169,25 @@ impl RedisRefreshStore {
 
     /// Sets how long a command may take in all, with connecting and further attempts. The default is 2 seconds.
     ///
-    /// What is answered after that is lost: too short a timeout makes clients log in again.
+    /// Within this time a broken connection is made again, so it should be longer than Redis takes to restart or to
+    /// fail over where clients are to notice nothing. It should be shorter than the
+    /// [`store_timeout`](crate::token_service::AuthorizationServerBuilder::store_timeout) of the server. What is
+    /// answered later is lost, and the client may have to log in again.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.redis.set_timeout(timeout);
+        self
+    }
+
+    /// Sets how many families a client and a subject may have. With one more, those end that have not been used for
+    /// longest; [`begin`](RefreshStore::begin) returns them. The defaults are a million and a thousand. The families
+    /// that a client has for itself, where the subject is the client, count for the client only.
+    #[must_use]
+    pub fn max_families(mut self, per_client: usize, per_subject: usize) -> Self {
+        self.limits = Limits {
+            per_client: per_client.max(1),
+            per_subject: per_subject.max(1),
+        };
         self
     }
 
@@ -162,117 +199,240 @@ impl RedisRefreshStore {
         format!("{}client:{client_id}", self.prefix)
     }
 
-    async fn write(&self, family: &RefreshFamily) -> Result<(), StoreError> {
-        let end = family.ends_at.min(family.idle_until);
-        let call = Call::script(&BEGIN, &[&self.family_key(&family.id)])
-            .word(kept_for(family.begun_at, end))
-            .word(form::write(family)?);
-        // First the family: what the index names and is not there would be taken for over. If the index fails,
-        // nobody has a token of the family.
+    fn subject_key(&self, subject: &str) -> String {
+        format!("{}subject:{subject}", self.prefix)
+    }
+
+    async fn write(&self, mut family: RefreshFamily) -> Result<Vec<RefreshFamily>, StoreError> {
+        family.listed_until =
+            listed_until(&family, family.idle_until.saturating_sub(family.begun_at));
+        let call = Call::command("SET")
+            .word(self.family_key(&family.id))
+            .word(form::write(&family)?)
+            .word("PX")
+            .word(kept_for(family.begun_at, family.over_at()));
+        // First the family: what an index lists and is not there counts as over. If an index fails, nobody has a
+        // token of the family.
         let () = self.redis.call(&call).await?;
-        for too_many in self.enter(family).await? {
-            self.end_now(&too_many).await?;
-            self.leave(&family.grant.client_id, &[too_many]).await?;
+        let (of_client, of_subject) = self.list_in_indexes(&family, family.begun_at).await?;
+        let mut ended = Vec::new();
+        if of_subject > self.limits.per_subject && family.grant.subject != family.grant.client_id {
+            let too_many = of_subject - self.limits.per_subject;
+            let of = FamiliesOf::Subject(family.grant.subject.clone());
+            ended.extend(self.end_first(&of, too_many).await?);
         }
-        Ok(())
-    }
-
-    /// Enters a family into the index, and says which ones have to go.
-    async fn enter(&self, family: &RefreshFamily) -> Result<Vec<String>, StoreError> {
-        let call = Call::script(&INDEX, &[&self.client_key(&family.grant.client_id)])
-            .word(&family.id)
-            .word(family.ends_at)
-            .word(family.begun_at.saturating_sub(MARGIN / 1000))
-            .word(kept_for(family.begun_at, family.ends_at))
-            .word(AT_MOST);
-        self.redis.call(&call).await
-    }
-
-    /// Removes families from the index of their client.
-    async fn leave(&self, client_id: &str, ids: &[String]) -> Result<(), StoreError> {
-        let call = Call::command("ZREM")
-            .word(self.client_key(client_id))
-            .word(ids);
-        self.redis.call(&call).await
-    }
-
-    /// The same, of one that has ended. The index may name it all the same: that does no harm.
-    async fn leave_if_possible(&self, id: &str, grant: &str) {
-        if let Some(grant) = form::grant(grant) {
-            self.leave(grant.client_id(), &[id.to_owned()]).await.ok();
+        if of_client > self.limits.per_client {
+            let too_many = of_client - self.limits.per_client;
+            let of = FamiliesOf::Client(family.grant.client_id.clone());
+            ended.extend(self.end_first(&of, too_many).await?);
         }
+        Ok(ended)
     }
 
-    async fn read(&self, id: &str) -> Result<Option<RefreshFamily>, StoreError> {
-        let call = Call::command("HGETALL").word(self.family_key(id));
-        let fields: HashMap<String, String> = self.redis.call(&call).await?;
-        form::read(id, &fields)
-    }
-
-    async fn present(&self, rotation: &Rotation) -> Result<Rotated, StoreError> {
-        let id = &rotation.family_id;
-        let now = rotation.now.as_secs();
-        let call = Call::script(&ROTATE, &[&self.family_key(id)])
-            .word(rotation.presented.to_text())
-            .word(rotation.successor.to_text())
-            .word(
-                rotation
-                    .seed
-                    .as_ref()
-                    .map(Secret::to_text)
-                    .unwrap_or_default(),
-            )
-            .word(now)
-            .word(rotation.grace)
-            .word(now.saturating_add(rotation.idle_for))
-            .word(MARGIN)
-            .once();
-        let answer: Vec<String> = self.redis.call(&call).await?;
-        let (outcome, grant) = match answer.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-            ["rotated"] => return Ok(Rotated::Rotated),
-            ["again", seed] => {
-                let seed = Secret::parse(seed).ok_or_else(|| form::unreadable(id))?;
-                return Ok(Rotated::Again { seed });
-            }
-            ["unknown"] => return Ok(Rotated::Unknown),
-            ["expired", grant] => (Rotated::Expired, grant),
-            ["reused", grant] => (Rotated::Reused, grant),
-            _ => return Err(form::unreadable(id)),
+    /// Lists a family in both indexes, and says how many the client and the subject have.
+    async fn list_in_indexes(
+        &self,
+        family: &RefreshFamily,
+        now: u64,
+    ) -> Result<(usize, usize), StoreError> {
+        let list = async |key: String| {
+            let call = Call::script(&INDEX, &[&key])
+                .word(&family.id)
+                .word(family.listed_until)
+                .word(now.saturating_sub(MARGIN / 1000))
+                .word(kept_for(now, family.listed_until));
+            self.redis.call(&call).await
         };
-        self.leave_if_possible(id, grant).await;
-        Ok(outcome)
+        let grant = &family.grant;
+        let of_client = list(self.client_key(&grant.client_id));
+        let of_subject = list(self.subject_key(&grant.subject));
+        try_join(of_client, of_subject).await
     }
 
-    async fn end_now(&self, id: &str) -> Result<(bool, String), StoreError> {
-        let call = Call::script(&END, &[&self.family_key(id)]);
+    /// Ends as many of the families that have not been used for longest, some hundred at most.
+    async fn end_first(
+        &self,
+        of: &FamiliesOf,
+        too_many: usize,
+    ) -> Result<Vec<RefreshFamily>, StoreError> {
+        let ids = self.first_of(of, too_many.min(PAGE)).await?;
+        self.end_these(of, ids).await
+    }
+
+    /// The index that lists these, and perhaps others.
+    fn index_key(&self, of: &FamiliesOf) -> String {
+        match of {
+            FamiliesOf::Client(client_id) => self.client_key(client_id),
+            FamiliesOf::Subject(subject) | FamiliesOf::ClientAndSubject { subject, .. } => {
+                self.subject_key(subject)
+            }
+        }
+    }
+
+    /// The ids that come first in an index.
+    async fn first_of(&self, of: &FamiliesOf, count: usize) -> Result<Vec<String>, StoreError> {
+        let call = Call::command("ZRANGE")
+            .word(self.index_key(of))
+            .word(0)
+            .word(count.saturating_sub(1));
         self.redis.call(&call).await
     }
 
-    async fn read_all_of(&self, client_id: &str) -> Result<Vec<RefreshFamily>, StoreError> {
-        let call = Call::command("ZRANGE")
-            .word(self.client_key(client_id))
-            .word(0)
-            .word(-1);
-        let ids: Vec<String> = self.redis.call(&call).await?;
-        let read = |id: String| async move { Ok::<_, StoreError>((self.read(&id).await?, id)) };
-        let families: Vec<_> = stream::iter(ids)
-            .map(read)
+    /// Ends families of an index, and takes them, and those that are over, out of it.
+    async fn end_these(
+        &self,
+        of: &FamiliesOf,
+        ids: Vec<String>,
+    ) -> Result<Vec<RefreshFamily>, StoreError> {
+        let ended: Vec<_> = stream::iter(ids.clone())
+            .map(|id| async move { self.end_now(&id).await })
             .buffer_unordered(AT_ONCE)
             .try_collect()
             .await?;
-        let gone: Vec<String> = families
-            .iter()
-            .filter(|(family, _)| family.is_none())
-            .map(|(_, id)| id.clone())
-            .collect();
-        if !gone.is_empty() {
-            self.leave(client_id, &gone).await.ok();
+        if !ids.is_empty() {
+            self.leave(self.index_key(of), &ids).await?;
         }
-        Ok(families
-            .into_iter()
-            .filter_map(|(family, _)| family)
-            .collect())
+        let ended: Vec<RefreshFamily> = ended.into_iter().flatten().collect();
+        self.leave_indexes(&ended).await;
+        Ok(ended)
     }
+
+    /// Takes families out of an index.
+    async fn leave(&self, key: String, ids: &[String]) -> Result<(), StoreError> {
+        let call = Call::command("ZREM").word(key).word(ids);
+        self.redis.call(&call).await
+    }
+
+    /// Takes families that have ended out of the indexes. If one lists them all the same, that does no harm.
+    async fn leave_indexes(&self, ended: &[RefreshFamily]) {
+        let mut of: HashMap<String, Vec<String>> = HashMap::new();
+        for family in ended {
+            for key in [
+                self.client_key(&family.grant.client_id),
+                self.subject_key(&family.grant.subject),
+            ] {
+                of.entry(key).or_default().push(family.id.clone());
+            }
+        }
+        stream::iter(of)
+            .for_each_concurrent(AT_ONCE, |(key, ids)| async move {
+                self.leave(key, &ids).await.ok();
+            })
+            .await;
+    }
+
+    async fn read(&self, id: &str) -> Result<Option<RefreshFamily>, StoreError> {
+        let call = Call::command("GET").word(self.family_key(id));
+        let bytes: Option<Vec<u8>> = self.redis.call(&call).await?;
+        bytes.map(|bytes| form::read(id, &bytes)).transpose()
+    }
+
+    async fn present(&self, rotation: &Rotation) -> Result<Rotated, StoreError> {
+        let id = rotation.family_id();
+        let now = rotation.now.as_secs();
+        let mut before = rotation.found.clone();
+        loop {
+            let mut after = before.clone();
+            let outcome = after.rotate(rotation);
+            let over = matches!(outcome, Rotated::Expired | Rotated::Reused { .. });
+            if !over && after.revision == before.revision {
+                return Ok(outcome);
+            }
+            if after.idle_until > before.listed_until {
+                after.listed_until = listed_until(&after, rotation.idle_for);
+                // Before the rotation, so that a family is never good and not listed.
+                self.list_in_indexes(&after, now).await?;
+            }
+            let call = Call::script(&SET, &[&self.family_key(id)])
+                .word(&form::head(before.revision)[..])
+                .word(if over {
+                    Vec::new()
+                } else {
+                    form::write(&after)?
+                })
+                .word(kept_for(now, after.over_at()));
+            match self.redis.call(&call).await? {
+                Value::Int(1) => {
+                    if over {
+                        self.leave_indexes(&[after]).await;
+                    }
+                    return Ok(outcome);
+                }
+                Value::BulkString(bytes) => before = form::read(id, &bytes)?,
+                Value::Nil => return Ok(Rotated::Unknown),
+                _ => return Err(form::unreadable(id)),
+            }
+        }
+    }
+
+    /// Deletes a family. One that cannot be read is deleted as well, and counts as none.
+    async fn end_now(&self, id: &str) -> Result<Option<RefreshFamily>, StoreError> {
+        let call = Call::script(&END, &[&self.family_key(id)]);
+        let bytes: Option<Vec<u8>> = self.redis.call(&call).await?;
+        Ok(bytes.and_then(|bytes| form::read(id, &bytes).ok()))
+    }
+
+    /// A page of an index, and where the next one begins.
+    async fn page(
+        &self,
+        of: &FamiliesOf,
+        after: &str,
+    ) -> Result<(Vec<RefreshFamily>, Option<String>), StoreError> {
+        let key = self.index_key(of);
+        let call = Call::command("ZSCAN")
+            .word(&key)
+            .word(after)
+            .word("COUNT")
+            .word(PAGE);
+        let (next, listed): (String, Vec<(String, f64)>) = self.redis.call(&call).await?;
+        let read = |id: String| async move { Ok::<_, StoreError>((self.read(&id).await?, id)) };
+        let families: Vec<_> = stream::iter(listed)
+            .map(|(id, _)| read(id))
+            .buffer_unordered(AT_ONCE)
+            .try_collect()
+            .await?;
+        let (found, gone): (Vec<_>, Vec<_>) = families
+            .into_iter()
+            .partition(|(family, _)| family.is_some());
+        if !gone.is_empty() {
+            let gone: Vec<String> = gone.into_iter().map(|(_, id)| id).collect();
+            self.leave(key, &gone).await.ok();
+        }
+        let families = found.into_iter().filter_map(|(family, _)| family);
+        let families = families.filter(|family| of.contains(family)).collect();
+        Ok((families, Some(next).filter(|next| next != "0")))
+    }
+
+    async fn end_some_of(&self, of: &FamiliesOf) -> Result<Vec<RefreshFamily>, StoreError> {
+        if let FamiliesOf::ClientAndSubject { .. } = of {
+            // The index has those of other clients too.
+            let mut after = Some("0".to_owned());
+            while let Some(from) = after {
+                let (families, next) = self.page(of, &from).await?;
+                if !families.is_empty() {
+                    let ids = families.into_iter().map(|family| family.id).collect();
+                    return self.end_these(of, ids).await;
+                }
+                after = next;
+            }
+            return Ok(Vec::new());
+        }
+        loop {
+            let ids = self.first_of(of, PAGE).await?;
+            let none = ids.is_empty();
+            let ended = self.end_these(of, ids).await?;
+            if none || !ended.is_empty() {
+                return Ok(ended);
+            }
+        }
+    }
+}
+
+/// Until when the indexes list a family: for a quarter of its idle lifetime longer than it may live, so that most
+/// rotations need not touch them.
+fn listed_until(family: &RefreshFamily, idle_for: u64) -> u64 {
+    let until = family.idle_until.saturating_add(idle_for / 4);
+    until.min(family.ends_at)
 }
 
 /// In milliseconds.
@@ -282,9 +442,9 @@ fn kept_for(from: u64, until: u64) -> u64 {
 }
 
 impl RefreshStore for RedisRefreshStore {
-    fn begin(&self, family: RefreshFamily) -> BoxFuture<Result<(), StoreError>> {
+    fn begin(&self, family: RefreshFamily) -> BoxFuture<Result<Vec<RefreshFamily>, StoreError>> {
         let store = self.clone();
-        Box::pin(async move { store.write(&family).await })
+        Box::pin(async move { store.write(family).await })
     }
 
     fn find(&self, family_id: &str) -> BoxFuture<Result<Option<RefreshFamily>, StoreError>> {
@@ -297,18 +457,31 @@ impl RefreshStore for RedisRefreshStore {
         Box::pin(async move { store.present(&rotation).await })
     }
 
-    fn end(&self, family_id: &str) -> BoxFuture<Result<bool, StoreError>> {
+    fn end(&self, family_id: &str) -> BoxFuture<Result<Option<RefreshFamily>, StoreError>> {
         let (store, id) = (self.clone(), family_id.to_owned());
         Box::pin(async move {
-            let (existed, grant) = store.end_now(&id).await?;
-            store.leave_if_possible(&id, &grant).await;
-            Ok(existed)
+            let ended = store.end_now(&id).await?;
+            store.leave_indexes(ended.as_slice()).await;
+            Ok(ended)
         })
     }
 
-    fn of_client(&self, client_id: &str) -> BoxFuture<Result<Vec<RefreshFamily>, StoreError>> {
-        let (store, client_id) = (self.clone(), client_id.to_owned());
-        Box::pin(async move { store.read_all_of(&client_id).await })
+    fn end_some(&self, of: &FamiliesOf) -> BoxFuture<Result<Vec<RefreshFamily>, StoreError>> {
+        let (store, of) = (self.clone(), of.clone());
+        Box::pin(async move { store.end_some_of(&of).await })
+    }
+
+    fn list(
+        &self,
+        of: &FamiliesOf,
+        after: Option<&str>,
+    ) -> BoxFuture<Result<FamilyPage, StoreError>> {
+        let (store, of) = (self.clone(), of.clone());
+        let after = after.unwrap_or("0").to_owned();
+        Box::pin(async move {
+            let (families, next) = store.page(&of, &after).await?;
+            Ok(FamilyPage { families, next })
+        })
     }
 }
 
