@@ -241,6 +241,12 @@ def two_on_one_redis():
                     statuses = list(pool.map(refresh, [one.url, other.url] * 50))
                 check("of a hundred refreshes at two processes one succeeds",
                       sorted(statuses) == [200] + [401] * 99, statuses)
+            # Each has ended by then, with its access tokens.
+            good = {"authorization": "Bearer " + tokens["access_token"]}
+            answer = requests.get(one.url + "/api/v2/elements", headers=good)
+            check("a family that was reused has lost its access tokens", answer.status_code == 401
+                  and answer.json()["type"].endswith("/token-revoked"), answer.text)
+            tokens = requests.post(one.url + "/api/v2/auth/token", json=client).json()
             good = {"authorization": "Bearer " + tokens["access_token"]}
             answer = requests.get(other.url + "/api/v2/elements", headers=good)
             check("one accepts what the other has issued", answer.status_code == 200, answer.text)

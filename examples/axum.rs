@@ -241,7 +241,8 @@ async fn print_what_to_paste(url: &str, token_endpoint: TokenService) -> Result<
     let text = |tokens: &Value, name: &str| tokens[name].as_str().unwrap_or_default().to_owned();
     println!("\ntokens, good for a quarter of an hour, and one to refresh them:\n");
     println!("TOKEN={}", text(&tokens, "access_token"));
-    println!("REFRESH={}", text(&tokens, "refresh_token"));
+    // Of another session, because whoever uses a refresh token twice ends the session, with its access tokens.
+    println!("REFRESH={}", text(&more_tokens, "refresh_token"));
     println!("REVOKED={}\n", text(&more_tokens, "access_token"));
 
     const BEARER: &str = "-H \"Authorization: Bearer $TOKEN\"";

@@ -390,7 +390,17 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    pub(crate) fn new(message: impl Into<Cow<'static, str>>) -> Self {
+    /// Returns an error with this message, for the configuration of verifiers, checks and stores of your own. The message
+    /// says what is wrong, and then how to fix it. It holds no secret, because it is logged when a service does not
+    /// start.
+    ///
+    /// ```
+    /// use tower_bearer::ConfigError;
+    ///
+    /// let error = ConfigError::new("`interval` is 0: use a second or more");
+    /// assert_eq!(error.to_string(), "`interval` is 0: use a second or more");
+    /// ```
+    pub fn new(message: impl Into<Cow<'static, str>>) -> Self {
         Self {
             message: message.into(),
         }

@@ -10,3 +10,18 @@ pub enum GrantType {
     /// `refresh_token`: new tokens for a refresh token (RFC 6749 §6).
     RefreshToken,
 }
+
+impl GrantType {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::ClientCredentials => "client_credentials",
+            Self::RefreshToken => "refresh_token",
+        }
+    }
+
+    pub(super) fn from_name(name: &str) -> Option<Self> {
+        [Self::ClientCredentials, Self::RefreshToken]
+            .into_iter()
+            .find(|one| one.name() == name)
+    }
+}

@@ -16,6 +16,7 @@ pub(super) mod authentication;
 mod decoy;
 mod secret;
 mod slow;
+mod stored;
 mod verified;
 
 pub use secret::SecretHash;
@@ -37,6 +38,9 @@ use super::{grant_type::GrantType, lifetime};
 /// assert_eq!(client.id(), "reporting");
 /// # Ok::<(), tower_bearer::ConfigError>(())
 /// ```
+///
+/// Serde writes and reads it, for stores of your own: with the hashes of its secrets, and a version. What could not be
+/// built is not read.
 #[derive(Clone, Debug)]
 pub struct Client {
     id: String,

@@ -74,13 +74,15 @@ impl Default for InMemoryRefreshStore {
 impl RefreshStore for InMemoryRefreshStore {
     fn begin(&self, family: RefreshFamily) -> BoxFuture<Result<Vec<RefreshFamily>, StoreError>> {
         let mut families = self.lock();
-        families.insert(family);
         let mut ended = Vec::new();
-        while families.by_id.len() > self.0.at_most
+        let is_new = !families.by_id.contains_key(&*family.id);
+        while is_new
+            && families.by_id.len() >= self.0.at_most
             && let Some(family) = families.remove_one_of_the_largest()
         {
             ended.push(family);
         }
+        families.insert(family);
         drop(families);
         Box::pin(ready(Ok(ended)))
     }
@@ -203,12 +205,26 @@ impl Families {
     }
 
     fn rotate(&mut self, rotation: &Rotation) -> Rotated {
-        let Some(mut family) = self.remove(rotation.family_id()) else {
+        let id = rotation.family_id();
+        let Some(family) = self.by_id.get_mut(id) else {
             return Rotated::Unknown;
         };
+        let before = family.over_at();
         let outcome = family.rotate(rotation);
-        if matches!(outcome, Rotated::Rotated { .. } | Rotated::Again { .. }) {
-            self.insert(family);
+        if matches!(outcome, Rotated::Expired | Rotated::Reused { .. }) {
+            self.remove(id);
+        } else if family.over_at() != before {
+            let (after, grant) = (family.over_at(), &family.grant);
+            let indexes = [
+                Some(&mut self.ends),
+                self.of_client.get_mut(&grant.client_id),
+                self.of_subject.get_mut(&grant.subject),
+            ];
+            let id: Arc<str> = id.into();
+            for index in indexes.into_iter().flatten() {
+                index.remove(&(before, Arc::clone(&id)));
+                index.insert((after, Arc::clone(&id)));
+            }
         }
         outcome
     }

@@ -18,7 +18,9 @@ mod redis;
 pub(super) mod token;
 
 pub use family::{IssuedToken, RefreshFamily, Rotation};
-pub(crate) use family::{Previous, Version};
+#[cfg(any(feature = "redis", test, feature = "testing"))]
+pub(crate) use family::Previous;
+pub(crate) use family::Version;
 pub use memory::InMemoryRefreshStore;
 #[cfg(feature = "redis")]
 pub use redis::RedisRefreshStore;

@@ -219,12 +219,12 @@ impl RedisRefreshStore {
         if of_subject > self.limits.per_subject && family.grant.subject != family.grant.client_id {
             let too_many = of_subject - self.limits.per_subject;
             let of = FamiliesOf::Subject(family.grant.subject.clone());
-            ended.extend(self.end_first(&of, too_many).await?);
+            ended.extend(self.end_first(&of, too_many, &family.id).await?);
         }
         if of_client > self.limits.per_client {
             let too_many = of_client - self.limits.per_client;
             let of = FamiliesOf::Client(family.grant.client_id.clone());
-            ended.extend(self.end_first(&of, too_many).await?);
+            ended.extend(self.end_first(&of, too_many, &family.id).await?);
         }
         Ok(ended)
     }
@@ -249,13 +249,17 @@ impl RedisRefreshStore {
         try_join(of_client, of_subject).await
     }
 
-    /// Ends as many of the families that have not been used for longest, some hundred at most.
+    /// Ends as many of the families that have not been used for longest, some hundred at most, but not the one that has
+    /// just begun.
     async fn end_first(
         &self,
         of: &FamiliesOf,
         too_many: usize,
+        begun: &str,
     ) -> Result<Vec<RefreshFamily>, StoreError> {
-        let ids = self.first_of(of, too_many.min(PAGE)).await?;
+        let mut ids = self.first_of(of, too_many.saturating_add(1).min(PAGE)).await?;
+        ids.retain(|id| id != begun);
+        ids.truncate(too_many);
         self.end_these(of, ids).await
     }
 
