@@ -80,7 +80,7 @@ impl Server {
             Rotated::Rotated | Rotated::Again { .. } => {
                 let still = still_granted(&family.grant, &self.whole_grant(&client));
                 let grant = narrowed(&still.ok_or_else(|| invalid("grant_withdrawn"))?, asked)?;
-                Some((self.access_token(&grant, now, lifetime)?, grant.scope))
+                Some((self.access_token(&grant, now, lifetime).await?, grant.scope))
             }
             _ => None,
         };
