@@ -10,10 +10,12 @@ mod rust_crypto;
 pub(crate) mod der;
 #[cfg(feature = "jwt")]
 mod ed25519;
+#[cfg(feature = "token-service")]
+pub(crate) mod export;
 #[cfg(feature = "jwt")]
 pub(crate) mod pem;
 #[cfg(feature = "_signing")]
-mod private;
+pub(crate) mod private;
 #[cfg(feature = "jwt")]
 mod roca;
 #[cfg(feature = "_signing")]
@@ -36,6 +38,9 @@ pub(crate) type VerifyingKey = verifying::Verifying<backend::PublicKey>;
 /// A key that makes them.
 #[cfg(feature = "_signing")]
 pub(crate) type SigningKey = signing::SigningKey<backend::PrivateKey>;
+
+#[cfg(feature = "token-service")]
+pub(crate) use signing::{Parts, PrivateParts};
 
 /// Random bytes, fit for secrets; `None` if the operating system gives none.
 #[cfg(feature = "token-service")]

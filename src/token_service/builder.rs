@@ -84,7 +84,7 @@ impl AuthorizationServerBuilder {
         self
     }
 
-    /// Sets the keys that access tokens are signed with.
+    /// Sets the keys that access tokens are signed with. They should outlive the process: see [`SigningKeys`].
     pub fn signing_keys(mut self, keys: SigningKeys) -> Self {
         self.keys = Some(keys);
         self
@@ -206,7 +206,7 @@ impl AuthorizationServerBuilder {
         self
     }
 
-    /// Sets how long a store may take for one operation. The default is 5 seconds.
+    /// Sets how long a store or a [`Signer`](super::Signer) may take for one operation. The default is 5 seconds.
     pub fn store_timeout(mut self, time: Duration) -> Self {
         self.settings.store_timeout = time;
         self
@@ -241,7 +241,7 @@ impl AuthorizationServerBuilder {
         let clients = self
             .clients
             .ok_or_else(|| missing("clients: set them by `clients`"))?;
-        keys.expect_lifetime(self.settings.access_token_lifetime);
+        keys.expect_lifetime(self.settings.access_token_lifetime)?;
         let limits = match self.failure_limit {
             None => None,
             Some(limit) => Some(Limits::new(limit, Arc::clone(&self.clock))?),

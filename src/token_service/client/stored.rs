@@ -40,7 +40,8 @@ struct Stored {
 
 impl Serialize for Client {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let names = |types: &Vec<GrantType>| types.iter().map(|one| one.name().to_owned()).collect();
+        let names =
+            |types: &Vec<GrantType>| types.iter().map(|one| one.name().to_owned()).collect();
         let seconds = |time: Option<Duration>| time.map(|time| time.as_secs());
         let stored = Stored {
             v: VERSION,
@@ -77,8 +78,9 @@ impl<'de> Deserialize<'de> for Client {
         }
         if let Some(names) = stored.grant_types {
             let types = names.iter().map(|name| {
-                GrantType::from_name(name)
-                    .ok_or_else(|| D::Error::custom(format_args!("the grant type {name:?} is not known")))
+                GrantType::from_name(name).ok_or_else(|| {
+                    D::Error::custom(format_args!("the grant type {name:?} is not known"))
+                })
             });
             builder = builder.grant_types(types.collect::<Result<Vec<_>, _>>()?);
         }
@@ -87,7 +89,8 @@ impl<'de> Deserialize<'de> for Client {
         client.scope = stored.scope;
         client.audiences = stored.audiences;
         client.access_token_lifetime = stored.access_token_lifetime.map(Duration::from_secs);
-        client.refresh_token_idle_lifetime = stored.refresh_token_idle_lifetime.map(Duration::from_secs);
+        client.refresh_token_idle_lifetime =
+            stored.refresh_token_idle_lifetime.map(Duration::from_secs);
         client.refresh_token_lifetime = stored.refresh_token_lifetime.map(Duration::from_secs);
         builder.build().map_err(D::Error::custom)
     }
@@ -133,7 +136,10 @@ mod tests {
             r#"{"v":1,"id":"spa","public":true,"secrets":["$hmac-sha256$"]}"#,
             r#"{"v":1,"id":"spa","public":true,"access_token_lifetime":0}"#,
         ] {
-            assert!(serde_json::from_str::<Client>(written).is_err(), "{written}");
+            assert!(
+                serde_json::from_str::<Client>(written).is_err(),
+                "{written}"
+            );
         }
         let spa = r#"{"v":1,"id":"spa","public":true}"#;
         assert!(serde_json::from_str::<Client>(spa).is_ok());

@@ -1,29 +1,125 @@
 //! [`SigningKey`]: one private key.
 
-use std::fmt;
+use std::{fmt, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
+use zeroize::Zeroizing;
 
+use super::{
+    jwk,
+    signer::{Remote, Signer},
+};
 use crate::{
     algorithm::Algorithm,
-    crypto::{self, pem, sha256},
+    clock::NumericDate,
+    crypto::{
+        self, Parts, PrivateParts,
+        export::{self, PrivateMembers},
+        pem, sha256,
+    },
     error::ConfigError,
+    store::StoreError,
 };
 
 /// A private key that signs access tokens. Its `Debug` shows its id and algorithm alone.
 ///
-/// One that lives longer than the process is made once, and kept where secrets are kept:
+/// A server that people rely on has a key that lives longer than the process. It is made once, and kept where secrets
+/// are kept:
 ///
 /// ```sh
 /// openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out signing-key.pem    # ES256
 /// openssl genpkey -algorithm ed25519 -out signing-key.pem                                # EdDSA
 /// openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out signing-key.pem      # RS256, PS256
 /// ```
+///
+/// Or by this crate, as PEM or as a JWK:
+///
+/// ```
+/// use tower_bearer::{Algorithm, token_service::SigningKey};
+///
+/// let key = SigningKey::generate(Algorithm::ES256)?;
+/// let pem = key.to_pem()?;
+/// assert!(pem.expose().starts_with("-----BEGIN PRIVATE KEY-----\n"));
+///
+/// let again = SigningKey::from_pem(Algorithm::ES256, pem.expose())?;
+/// assert_eq!(again.key_id(), key.key_id());
+///
+/// // A JWK also holds the algorithm and the id.
+/// let again = SigningKey::from_jwk(key.with_key_id("2026-01").to_jwk()?.expose())?;
+/// assert_eq!(again.key_id(), "2026-01");
+/// # Ok::<(), tower_bearer::ConfigError>(())
+/// ```
 pub struct SigningKey {
-    key: crypto::SigningKey,
+    key: Private,
+    public: Arc<PublicKey>,
+}
+
+// There are few.
+#[allow(clippy::large_enum_variant)]
+enum Private {
+    Here(crypto::SigningKey),
+    Elsewhere(Remote),
+}
+
+/// What everybody may know of a signing key.
+pub(super) struct PublicKey {
+    algorithm: Algorithm,
+    /// With the `kid`.
+    jwk: Value,
     id: String,
     /// The header of its tokens, as it stands in them.
     header: String,
+}
+
+impl PublicKey {
+    fn new(algorithm: Algorithm, mut jwk: Value, id: String) -> Self {
+        if let Some(members) = jwk.as_object_mut() {
+            members.insert("kid".into(), id.as_str().into());
+        }
+        let header = header(algorithm, &id);
+        Self {
+            algorithm,
+            jwk,
+            id,
+            header,
+        }
+    }
+
+    /// The public half of a key, whose id is its thumbprint if it has no other.
+    pub(super) fn of(
+        algorithm: Algorithm,
+        parts: &Parts,
+        id: Option<String>,
+    ) -> Result<Self, ConfigError> {
+        Self::named(algorithm, parts.jwk(algorithm, None), id)
+    }
+
+    fn named(algorithm: Algorithm, jwk: Value, id: Option<String>) -> Result<Self, ConfigError> {
+        let id = id.or_else(|| thumbprint(&jwk)).ok_or(ConfigError::new(
+            "the public key of the signing key cannot be written",
+        ))?;
+        Ok(Self::new(algorithm, jwk, id))
+    }
+
+    /// As a JWK, with the time from which the key was used.
+    pub(super) fn write_jwk(
+        &self,
+        use_from: NumericDate,
+    ) -> Result<Zeroizing<String>, ConfigError> {
+        jwk::write(&self.jwk, None, Some(use_from)).ok_or_else(not_written)
+    }
+
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
+    pub(super) fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    pub(super) fn jwk(&self) -> &Value {
+        &self.jwk
+    }
 }
 
 impl SigningKey {
@@ -49,7 +145,7 @@ impl SigningKey {
     pub fn from_pem(algorithm: Algorithm, pem: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
         let pem = pem::read(pem.as_ref(), "PRIVATE KEY")?;
         match &*pem.label {
-            "PRIVATE KEY" => Self::from_der(algorithm, pem.contents),
+            "PRIVATE KEY" => Self::from_der(algorithm, &*Zeroizing::new(pem.contents)),
             label @ ("EC PRIVATE KEY" | "RSA PRIVATE KEY" | "ENCRYPTED PRIVATE KEY") => {
                 Err(ConfigError::new(format!(
                     "PEM of the type {label:?}; write it anew as PKCS#8 by `openssl pkcs8 -topk8 -nocrypt -in \
@@ -73,48 +169,148 @@ impl SigningKey {
         Self::of(key)
     }
 
-    fn of(key: crypto::SigningKey) -> Result<Self, ConfigError> {
-        let id = thumbprint(&key.public_jwk(None)).ok_or(ConfigError::new(
-            "the public key of the signing key cannot be written",
-        ))?;
-        let header = header(key.algorithm(), &id);
-        Ok(Self { key, id, header })
+    /// Reads a private key from a JWK (RFC 7517, RFC 7518 §6, RFC 8037): of type `RSA` with two primes, `EC` or `OKP`.
+    ///
+    /// Its `alg` becomes the algorithm. A JWK of type `RSA` must have one; for the others it follows from the curve. Its
+    /// `kid` becomes the id. Without `kid` the id is the thumbprint of the public key (RFC 7638).
+    ///
+    /// # Errors
+    /// Returns a [`ConfigError`] if the text is not a JWK, lacks the private members, is not meant for signing (`use`,
+    /// `key_ops`, `alg`), or if its numbers contradict each other. The error shows no private member.
+    pub fn from_jwk(json: &str) -> Result<Self, ConfigError> {
+        jwk::read(json).map_err(|reason| ConfigError::new(format!("JWK not usable: {reason}")))
+    }
+
+    /// Writes the private key in PEM: `PRIVATE KEY` (PKCS#8, RFC 5958), as OpenSSL does.
+    ///
+    /// # Errors
+    /// Returns a [`ConfigError`] if a [`Signer`] has the private key, or if the crypto backend fails.
+    pub fn to_pem(&self) -> Result<PrivateKeyText, ConfigError> {
+        let (private, public) = self.parts()?;
+        let pem = export::pem(&private, public);
+        pem.map(PrivateKeyText).ok_or_else(not_written)
+    }
+
+    /// Writes the private key as a JWK (RFC 7517 §4), with `use`, `alg` and `kid`.
+    ///
+    /// # Errors
+    /// Returns a [`ConfigError`] if a [`Signer`] has the private key, or if the crypto backend fails.
+    pub fn to_jwk(&self) -> Result<PrivateKeyText, ConfigError> {
+        self.write_jwk(None).map(PrivateKeyText)
+    }
+
+    /// A key that a [`Signer`] signs with, such as a key management service.
+    ///
+    /// `public_key` is the public key as the service gives it: PEM (`PUBLIC KEY`), DER (SubjectPublicKeyInfo), or a JWK
+    /// in JSON. Each signature is verified by it before a token is answered.
+    ///
+    /// # Errors
+    /// Returns a [`ConfigError`] if the public key cannot be read, or is not one for the algorithm.
+    pub fn from_signer(
+        algorithm: Algorithm,
+        public_key: impl AsRef<[u8]>,
+        signer: impl Signer,
+    ) -> Result<Self, ConfigError> {
+        asymmetric(algorithm)?;
+        let remote = Remote::new(algorithm, public_key.as_ref(), signer)?;
+        let jwk = remote.public().jwk(algorithm, None);
+        Self::with(Private::Elsewhere(remote), algorithm, jwk)
+    }
+
+    pub(super) fn of(key: crypto::SigningKey) -> Result<Self, ConfigError> {
+        let (algorithm, jwk) = (key.algorithm(), key.public_jwk(None));
+        Self::with(Private::Here(key), algorithm, jwk)
+    }
+
+    fn with(key: Private, algorithm: Algorithm, jwk: Value) -> Result<Self, ConfigError> {
+        let public = PublicKey::named(algorithm, jwk, None)?;
+        let public = Arc::new(public);
+        Ok(Self { key, public })
     }
 
     /// Gives it another id than the thumbprint of its public key (RFC 7638).
     #[must_use]
     pub fn with_key_id(mut self, id: impl Into<String>) -> Self {
-        self.id = id.into();
-        self.header = header(self.key.algorithm(), &self.id);
+        let public = PublicKey::new(self.algorithm(), self.public.jwk.clone(), id.into());
+        self.public = Arc::new(public);
         self
     }
 
     /// Its id: the `kid` of its tokens and of the published key.
     pub fn key_id(&self) -> &str {
-        &self.id
+        self.public.id()
     }
 
     /// The algorithm that it signs by.
     pub fn algorithm(&self) -> Algorithm {
-        self.key.algorithm()
+        self.public.algorithm()
     }
 
-    pub(super) fn public_jwk(&self) -> Value {
-        self.key.public_jwk(Some(&self.id))
+    /// As a JWK with the time from which it is used, which is left out where there is none.
+    pub(super) fn write_jwk(
+        &self,
+        use_from: Option<NumericDate>,
+    ) -> Result<Zeroizing<String>, ConfigError> {
+        let (private, _) = self.parts()?;
+        let private = PrivateMembers::of(&private);
+        jwk::write(&self.public.jwk, Some(&private), use_from).ok_or_else(not_written)
     }
 
-    /// A token with these claims; `None` if the crypto backend fails.
-    pub(super) fn sign(&self, claims: &Value) -> Option<String> {
+    fn parts(&self) -> Result<(PrivateParts, &Parts), ConfigError> {
+        match &self.key {
+            Private::Here(key) => key.parts().ok_or_else(not_written),
+            Private::Elsewhere(_) => Err(ConfigError::new(format!(
+                "the signing key {:?} cannot be written: its signer has it, and not this process",
+                self.key_id()
+            ))),
+        }
+    }
+
+    pub(super) fn public(&self) -> &Arc<PublicKey> {
+        &self.public
+    }
+
+    /// A token with these claims. A signer elsewhere has so much time.
+    pub(super) async fn sign(
+        &self,
+        claims: &Value,
+        timeout: Duration,
+    ) -> Result<String, StoreError> {
         let encode = |bytes: &[u8]| base64_simd::URL_SAFE_NO_PAD.encode_to_string(bytes);
         let mut token = format!(
             "{}.{}",
-            self.header,
-            encode(&serde_json::to_vec(claims).ok()?)
+            self.public.header,
+            encode(&serde_json::to_vec(claims).map_err(StoreError::new)?)
         );
-        let signature = self.key.sign(token.as_bytes()).ok()?;
+        let signature = match &self.key {
+            Private::Here(key) => key
+                .sign(token.as_bytes())
+                .map_err(|error| StoreError::new(error.to_string()))?,
+            Private::Elsewhere(remote) => remote.sign(token.as_bytes(), timeout).await?,
+        };
         token.push('.');
         token.push_str(&encode(&signature));
-        Some(token)
+        Ok(token)
+    }
+}
+
+fn not_written() -> ConfigError {
+    ConfigError::new("the signing key cannot be written: the crypto backend failed")
+}
+
+/// A private key, written. `Debug` hides it, and its memory is zeroed when it is dropped.
+pub struct PrivateKeyText(Zeroizing<String>);
+
+impl PrivateKeyText {
+    /// The text, to be kept where secrets are kept.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for PrivateKeyText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PrivateKeyText(…)")
     }
 }
 
@@ -152,7 +348,7 @@ fn thumbprint(jwk: &Value) -> Option<String> {
 impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SigningKey")
-            .field("key_id", &self.id)
+            .field("key_id", &self.key_id())
             .field("algorithm", &self.algorithm())
             .finish_non_exhaustive()
     }

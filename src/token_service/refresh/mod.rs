@@ -17,10 +17,10 @@ mod memory;
 mod redis;
 pub(super) mod token;
 
-pub use family::{IssuedToken, RefreshFamily, Rotation};
 #[cfg(any(feature = "redis", test, feature = "testing"))]
 pub(crate) use family::Previous;
 pub(crate) use family::Version;
+pub use family::{IssuedToken, RefreshFamily, Rotation};
 pub use memory::InMemoryRefreshStore;
 #[cfg(feature = "redis")]
 pub use redis::RedisRefreshStore;

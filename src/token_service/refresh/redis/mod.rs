@@ -257,7 +257,9 @@ impl RedisRefreshStore {
         too_many: usize,
         begun: &str,
     ) -> Result<Vec<RefreshFamily>, StoreError> {
-        let mut ids = self.first_of(of, too_many.saturating_add(1).min(PAGE)).await?;
+        let mut ids = self
+            .first_of(of, too_many.saturating_add(1).min(PAGE))
+            .await?;
         ids.retain(|id| id != begun);
         ids.truncate(too_many);
         self.end_these(of, ids).await
