@@ -16,6 +16,7 @@
 //! | metric `tower_bearer.key_set.age` | gauge, s | `key_set` | how long ago the key set in use was fetched |
 //! | metric `tower_bearer.key_set.keys` | gauge, 1 | `key_set` | how many usable keys it has |
 //! | metric `tower_bearer.token_requests` | counter, 1 | `endpoint`: `token`, `refresh`, `oauth`, `revocation`; `outcome`: `success`, `refused`; with the last `error.type` | an endpoint of the token service has answered |
+//! | metric `tower_bearer.token_events` | counter, 1 | `event`: `issued`, `refreshed`, `rejected`, `reused`, `revoked`, `ended`, `ended_for_room` | the same as the token events below |
 //! | event `request refused` | DEBUG; WARN if it could not be found out whether the token is good | `error.type`; `http.response.status_code`; `exception.message`, if the error has a source | a request was refused; target `tower_bearer`, as of all that follow |
 //! | event `claim rejected` | DEBUG | `claim`, empty if it is the payload as a whole; `fault` | a JWT was rejected because of its claims; the only event that shows values of claims, escaped and cut |
 //! | span `fetch_keys` | INFO | `key_set` | around a fetch of keys from the network |
@@ -24,9 +25,11 @@
 //! | event `keys changed` | INFO | `key_set`, `keys`, `withdrawn` | a fetch brought other keys than before |
 //! | event `key cannot be used` | INFO | `key_set`, `key` | the same, for each key that was left out |
 //! | event `keys too old to be used` | ERROR | `key_set` | the keys could not be fetched anew for longer than they may be stale |
-//! | event `tokens refused` | DEBUG; WARN if a store could not be reached | `endpoint`, `error.type`, `http.response.status_code`; `exception.message`, if there is more to say | an endpoint of the token service has refused a request |
-//! | event `a refresh token was used again, and its family has ended` | WARN | `client_id` | a token was stolen, or a client is mistaken |
-//! | event `signing keys not reloaded` | WARN | `exception.message` | the source of the signing keys could not be asked, or gave keys that cannot be used |
+//! | event `tokens issued`, `tokens refreshed` | DEBUG | of a token event, see below | a grant began; a refresh token was exchanged |
+//! | event `token request rejected` | DEBUG; WARN if a store could not be reached | of a token event, and `http.response.status_code`; `exception.message`, if there is more to say | an endpoint of the token service has rejected a request, or the application was given no tokens |
+//! | event `token revoked`, `refresh token family ended` | INFO | of a token event | a client has revoked a token; the application has logged somebody out, or a grant was withdrawn |
+//! | event `refresh token reused, its family has ended` | WARN | of a token event | a token was stolen, or a client is mistaken |
+//! | event `refresh token family ended for room` | WARN | of a token event | its client or subject, or the store, has no room for another |
 //! | event `revocations not read` | WARN | `exception.message` | the first of several attempts in a row to read them from Redis has failed |
 //! | event `revocation cannot be read` | WARN | | one of those in Redis was passed over |
 //!
@@ -35,6 +38,11 @@
 //! * `key_set` is the URL, without its query, or the issuer that the keys are configured by;
 //!   `error.type` of a fetch is one of those of `KeySetError::reason`.
 //! * `http.response.status_code` is the status of the answer as it is sent; that of a gRPC answer is 200.
+//! * A token event has `client_id`, `subject`, `family_id`, `client.address`, `endpoint` and `error.type`, as far as they
+//!   are known. What ends access is told at INFO, because it is rare and an audit log wants it; what somebody should
+//!   look into, at WARN; and the daily business, of which there may be thousands a second, at DEBUG. The names of
+//!   clients and subjects are one line of at most 512 characters each. The observer of an `AuthorizationServer` is told
+//!   the same.
 //! * `exception.message` is the source of the error (see
 //!   [`AuthError::with_source`](crate::AuthError::with_source)), which must not hold the token. It
 //!   is one line of at most 512 characters, in which control characters are escaped.

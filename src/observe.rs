@@ -52,6 +52,7 @@ mod name {
     pub(super) const KEY_SET_AGE: &str = "tower_bearer.key_set.age";
     pub(super) const KEY_SET_KEYS: &str = "tower_bearer.key_set.keys";
     pub(super) const TOKEN_REQUESTS: &str = "tower_bearer.token_requests";
+    pub(super) const TOKEN_EVENTS: &str = "tower_bearer.token_events";
 }
 
 /// Tells the recorder what there is to be counted.
@@ -293,6 +294,14 @@ pub(crate) fn token_request(endpoint: &'static str, outcome: Result<(), &'static
         &meter::of_token_request(name::TOKEN_REQUESTS, endpoint, outcome),
         1,
     );
+}
+
+/// Something has happened to tokens.
+#[allow(dead_code, reason = "called by the token service alone")]
+#[cfg_attr(not(feature = "metrics"), allow(unused_variables))]
+pub(crate) fn token_event(event: &'static str) {
+    #[cfg(feature = "metrics")]
+    metrics::counter!(name::TOKEN_EVENTS, "event" => event).increment(1);
 }
 
 #[cfg(all(test, feature = "metrics"))]

@@ -6,13 +6,16 @@ use http::request::Parts;
 
 use super::{
     answer::Voice,
-    claims::{ExtraClaims, ExtraClaimsFn},
+    claims::ExtraClaims,
     client::{ClientStore, authentication::Authenticator},
+    event::TokenEvent,
     grant::Grant,
+    hooks::{ExtraClaimsAsyncFn, ExtraClaimsFn, MayRefreshFn, RefreshDecision},
     keys::SigningKeys,
     lifetime,
     limit::{FailureLimit, Limits},
     metadata::absolute,
+    observe::ObserverFn,
     refresh::{InMemoryRefreshStore, RefreshStore},
     server::{AuthorizationServer, PeerFn, Server, Settings},
 };
@@ -21,6 +24,7 @@ use crate::{
     error::ConfigError,
     reject::ProblemJson,
     revocation::Revocation,
+    store::StoreError,
     verify::jwt::check_name,
 };
 
@@ -37,6 +41,9 @@ pub struct AuthorizationServerBuilder {
     peer: Option<Arc<PeerFn>>,
     failure_limit: Option<FailureLimit>,
     extra_claims: Option<Arc<ExtraClaimsFn>>,
+    extra_claims_async: Option<Arc<ExtraClaimsAsyncFn>>,
+    may_refresh: Option<Arc<MayRefreshFn>>,
+    observer: Option<Arc<ObserverFn>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -67,6 +74,9 @@ impl AuthorizationServerBuilder {
             peer: None,
             failure_limit: Some(FailureLimit::default()),
             extra_claims: None,
+            extra_claims_async: None,
+            may_refresh: None,
+            observer: None,
             clock: Arc::new(SystemClock),
         }
     }
@@ -200,6 +210,87 @@ impl AuthorizationServerBuilder {
         self
     }
 
+    /// Adds claims that have to be looked up. The function gets the grant, and the claims that
+    /// [`extra_claims`](Self::extra_claims) has set; what it returns is written to the token.
+    ///
+    /// It has the [`store_timeout`](Self::store_timeout). If it fails or takes longer, the request is answered 503, and
+    /// a refresh token is good as before.
+    ///
+    /// ```
+    /// use tower_bearer::{StoreError, token_service::AuthorizationServer};
+    ///
+    /// # async fn roles_of(_: &str) -> std::io::Result<Vec<String>> { Ok(Vec::new()) }
+    /// let server = AuthorizationServer::builder().extra_claims_async(async |grant, mut claims| {
+    ///     claims.set("roles", roles_of(grant.subject()).await.map_err(StoreError::new)?);
+    ///     Ok(claims)
+    /// });
+    /// ```
+    pub fn extra_claims_async<F, Fut>(mut self, f: F) -> Self
+    where
+        F: Fn(Grant, ExtraClaims) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<ExtraClaims, StoreError>> + Send + 'static,
+    {
+        self.extra_claims_async = Some(Arc::new(move |grant, claims| Box::pin(f(grant, claims))));
+        self
+    }
+
+    /// Sets a function that is asked at each refresh, before the token is rotated: whether the account is still there,
+    /// with which scopes, and with which session data. The default is that nobody is asked.
+    ///
+    /// It has the [`store_timeout`](Self::store_timeout). If it fails or takes longer, the request is answered 503, and
+    /// the refresh token is good as before.
+    ///
+    /// ```
+    /// use tower_bearer::{StoreError, token_service::{AuthorizationServer, RefreshDecision}};
+    ///
+    /// # struct Account { is_locked: bool, scopes: Vec<String> }
+    /// # async fn account(_: &str) -> std::io::Result<Option<Account>> { Ok(None) }
+    /// let server = AuthorizationServer::builder().may_refresh(async |grant| {
+    ///     let account = account(grant.subject()).await.map_err(StoreError::new)?;
+    ///     Ok(match account {
+    ///         None => RefreshDecision::end(),
+    ///         Some(account) if account.is_locked => RefreshDecision::deny(),
+    ///         Some(account) => {
+    ///             let scopes = account.scopes.iter().map(String::as_str);
+    ///             RefreshDecision::allow(grant.with_scopes(scopes))
+    ///         }
+    ///     })
+    /// });
+    /// ```
+    pub fn may_refresh<F, Fut>(mut self, f: F) -> Self
+    where
+        F: Fn(Grant) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<RefreshDecision, StoreError>> + Send + 'static,
+    {
+        self.may_refresh = Some(Arc::new(move |grant| Box::pin(f(grant))));
+        self
+    }
+
+    /// Sets a function that is told what happens to tokens, such as for an audit log. It is called on the task of the
+    /// request, so it must not block: hand on what takes time.
+    ///
+    /// ```
+    /// use std::sync::mpsc;
+    /// use tower_bearer::token_service::{AuthorizationServer, TokenEventKind};
+    ///
+    /// let (sender, receiver) = mpsc::channel();
+    /// let server = AuthorizationServer::builder().observer(move |event| {
+    ///     if event.kind == TokenEventKind::Reused {
+    ///         let subject = event.subject.unwrap_or_default();
+    ///         sender.send(format!("a token of {subject:?} may be stolen")).ok();
+    ///     }
+    /// });
+    /// ```
+    ///
+    /// The same is told to `tracing` and counted by `metrics`, see [`observability`](crate::observability).
+    pub fn observer<F>(mut self, f: F) -> Self
+    where
+        F: Fn(&TokenEvent<'_>) + Send + Sync + 'static,
+    {
+        self.observer = Some(Arc::new(f));
+        self
+    }
+
     /// Sets within which time the body of a request must have come. The default is 10 seconds.
     pub fn body_timeout(mut self, time: Duration) -> Self {
         self.settings.body_timeout = time;
@@ -268,6 +359,9 @@ impl AuthorizationServerBuilder {
             revocation: self.revocation,
             peer,
             extra_claims: self.extra_claims,
+            extra_claims_async: self.extra_claims_async,
+            may_refresh: self.may_refresh,
+            observer: self.observer,
             clock: self.clock,
         })))
     }

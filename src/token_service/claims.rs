@@ -8,10 +8,9 @@ use serde_json::{Map, Value, json};
 use super::grant::Grant;
 use crate::clock::NumericDate;
 
-pub(super) type ExtraClaimsFn = dyn Fn(&Grant, &mut ExtraClaims) + Send + Sync;
-
 /// Claims of one's own, to stand beside those of RFC 9068: see
 /// [`extra_claims`](super::AuthorizationServerBuilder::extra_claims).
+#[derive(Default)]
 pub struct ExtraClaims(Map<String, Value>);
 
 /// What is written by the authorization server alone: what the tokens rest on.
@@ -62,12 +61,8 @@ pub(super) struct AccessToken<'a> {
 }
 
 impl AccessToken<'_> {
-    pub(super) fn claims(&self, extra: Option<&ExtraClaimsFn>) -> Value {
-        let mut claims = ExtraClaims(Map::new());
-        if let Some(extra) = extra {
-            extra(self.grant, &mut claims);
-        }
-        let mut claims = claims.0;
+    pub(super) fn claims(&self, extra: ExtraClaims) -> Value {
+        let mut claims = extra.0;
         let grant = self.grant;
         let audience = match grant.audiences.as_slice() {
             [one] => json!(one),

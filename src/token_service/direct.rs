@@ -4,14 +4,19 @@ use std::{borrow::Cow, error::Error, fmt, time::Duration};
 
 use http::{HeaderValue, Response, StatusCode, header::RETRY_AFTER};
 
+use serde::Serialize;
+
 use super::{
     answer::Tokens,
+    event::{TokenEventKind, Trail},
     grant::Grant,
     issue::narrowed_to,
+    observe,
     refusal::{COME_BACK_AFTER, Refusal},
-    server::AuthorizationServer,
+    server::{AuthorizationServer, Server},
+    session::Session,
 };
-use crate::{body::ResponseBody, clock::NumericDate, reject::Problem};
+use crate::{body::ResponseBody, clock::NumericDate, reject::Problem, store::StoreError};
 
 impl AuthorizationServer {
     /// Issues an access token, and a refresh token, for somebody whom the application has authenticated by itself,
@@ -59,27 +64,143 @@ impl AuthorizationServer {
         subject: &str,
         scope: Option<&str>,
     ) -> Result<IssuedTokens, IssueError> {
-        let server = &*self.0;
-        let find = async |id: &str| server.clients.find(id).await.map_err(Refusal::from);
-        let client = find(client_id).await?.ok_or_else(|| {
-            IssueError::new(IssueErrorKind::UnknownClient, "the client is not known")
-        })?;
-        let invalid = |text| IssueError::new(IssueErrorKind::InvalidSubject, text);
-        if subject.is_empty() {
-            return Err(invalid("the subject is empty"));
+        let mut request = IssueRequest::new(client_id, subject);
+        request.scope = scope.map(str::to_owned);
+        self.issue_for(request).await
+    }
+
+    /// Issues tokens as [`issue`](Self::issue) does, with more said: which resources they are for, and what the
+    /// application wants to know of the session at each refresh.
+    ///
+    /// ```
+    /// use serde::{Deserialize, Serialize};
+    /// use tower_bearer::token_service::{AuthorizationServer, IssueError, IssueRequest};
+    ///
+    /// #[derive(Serialize, Deserialize)]
+    /// struct Session {
+    ///     sid: String,
+    ///     auth_time: u64,
+    /// }
+    ///
+    /// # async fn f(server: AuthorizationServer) -> Result<(), IssueError> {
+    /// let session = Session { sid: "s-1".to_owned(), auth_time: 1_800_000_000 };
+    /// let request = IssueRequest::new("web", "user-1").scope("read").session(&session);
+    /// let tokens = server.issue_for(request).await?;
+    /// # Ok(())
+    /// # }
+    ///
+    /// // Into each access token, now and after each refresh:
+    /// let builder = AuthorizationServer::builder().extra_claims(|grant, claims| {
+    ///     if let Ok(Some(session)) = grant.session::<Session>() {
+    ///         claims.set("sid", session.sid);
+    ///         claims.set("auth_time", session.auth_time);
+    ///     }
+    /// });
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`issue`](Self::issue), and [`IssueErrorKind::InvalidResource`] and
+    /// [`IssueErrorKind::InvalidSession`].
+    pub async fn issue_for(&self, request: IssueRequest) -> Result<IssuedTokens, IssueError> {
+        let (server, trail) = (&*self.0, Trail::default());
+        trail.leads_to(TokenEventKind::Issued);
+        trail.client(&request.client_id);
+        let outcome = tokens_for(server, request, &trail).await;
+        let reason = outcome
+            .as_ref()
+            .map(drop)
+            .map_err(|error| error.kind.reason());
+        observe::issued(server, &trail, reason);
+        outcome.map(IssuedTokens)
+    }
+}
+
+async fn tokens_for(
+    server: &Server,
+    request: IssueRequest,
+    trail: &Trail,
+) -> Result<Tokens, IssueError> {
+    let find = async |id: &str| server.clients.find(id).await.map_err(Refusal::from);
+    let client = find(&request.client_id).await?;
+    let client = client
+        .ok_or_else(|| IssueError::new(IssueErrorKind::UnknownClient, "the client is not known"))?;
+    let invalid = |text| IssueError::new(IssueErrorKind::InvalidSubject, text);
+    if request.subject.is_empty() {
+        return Err(invalid("the subject is empty"));
+    }
+    if !server.settings.client_ids_as_subjects && find(&request.subject).await?.is_some() {
+        return Err(invalid(
+            "the subject is the id of a client, and services could take the one for the other",
+        ));
+    }
+    let whole = Grant {
+        subject: request.subject,
+        session: request
+            .session
+            .transpose()
+            .map_err(IssueError::of_session)?,
+        ..server.whole_grant(&client)
+    };
+    trail.grant(&whole);
+    let resources: Vec<&str> = request.resources.iter().map(String::as_str).collect();
+    let grant = narrowed_to(&whole, request.scope.as_deref(), &resources)?;
+    Ok(server.first_tokens(&client, grant, true, trail).await?)
+}
+
+/// For whom tokens are issued, and for what. See [`AuthorizationServer::issue_for`].
+#[must_use]
+pub struct IssueRequest {
+    client_id: String,
+    subject: String,
+    scope: Option<String>,
+    resources: Vec<String>,
+    session: Option<Result<Session, StoreError>>,
+}
+
+impl IssueRequest {
+    /// Returns a request for tokens of a user, `subject`, who has come by this client.
+    pub fn new(client_id: impl Into<String>, subject: impl Into<String>) -> Self {
+        Self {
+            client_id: client_id.into(),
+            subject: subject.into(),
+            scope: None,
+            resources: Vec::new(),
+            session: None,
         }
-        if !server.settings.client_ids_as_subjects && find(subject).await?.is_some() {
-            return Err(invalid(
-                "the subject is the id of a client, and services could take the one for the other",
-            ));
-        }
-        let whole = Grant {
-            subject: subject.to_owned(),
-            ..server.whole_grant(&client)
-        };
-        let grant = narrowed_to(&whole, scope, &[])?;
-        let tokens = server.first_tokens(&client, grant, true).await?;
-        Ok(IssuedTokens(tokens))
+    }
+
+    /// Sets what the tokens allow, separated by spaces, within what the client may have. The default is all of it.
+    pub fn scope(mut self, scope: impl Into<String>) -> Self {
+        self.scope = Some(scope.into());
+        self
+    }
+
+    /// Adds a resource that the tokens are for, within the audiences of the client (RFC 8707). The default is all of
+    /// them.
+    pub fn resource(mut self, resource: impl Into<String>) -> Self {
+        self.resources.push(resource.into());
+        self
+    }
+
+    /// Sets what the application wants to know of the session at each refresh, such as `sid`, `auth_time`, `acr` or a
+    /// tenant: a value of a type of its own, 4096 bytes of JSON at most. [`Grant::session`] returns it. Clients never see
+    /// it, unless it is written into claims.
+    pub fn session(mut self, session: &impl Serialize) -> Self {
+        self.session = Some(Session::of(session));
+        self
+    }
+}
+
+/// Shows whether there is session data, and not what it is.
+impl fmt::Debug for IssueRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IssueRequest")
+            .field("client_id", &self.client_id)
+            .field("subject", &self.subject)
+            .field("scope", &self.scope)
+            .field("resources", &self.resources)
+            .field("has_session", &self.session.is_some())
+            .finish()
     }
 }
 
@@ -146,11 +267,37 @@ pub enum IssueErrorKind {
     InvalidSubject,
     /// The scope is malformed, or more than the client may have.
     InvalidScope,
+    /// The resource is none of the client's audiences.
+    InvalidResource,
+    /// The session data cannot be written as JSON, or is too long.
+    InvalidSession,
     /// A store or the crypto backend failed. The same call may succeed later.
     Unavailable,
 }
 
+impl IssueErrorKind {
+    /// For events.
+    const fn reason(self) -> &'static str {
+        match self {
+            Self::UnknownClient => "client_unknown",
+            Self::InvalidSubject => "invalid_subject",
+            Self::InvalidScope => "invalid_scope",
+            Self::InvalidResource => "invalid_target",
+            Self::InvalidSession => "invalid_session",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
 impl IssueError {
+    fn of_session(error: StoreError) -> Self {
+        Self {
+            kind: IssueErrorKind::InvalidSession,
+            text: error.to_string().into(),
+            source: None,
+        }
+    }
+
     fn new(kind: IssueErrorKind, text: &'static str) -> Self {
         Self {
             kind,
@@ -202,6 +349,8 @@ impl From<Refusal> for IssueError {
         let details = *refusal.0;
         let kind = if details.status == StatusCode::SERVICE_UNAVAILABLE {
             IssueErrorKind::Unavailable
+        } else if details.error == "invalid_target" {
+            IssueErrorKind::InvalidResource
         } else {
             // Nothing else of a grant is asked for.
             IssueErrorKind::InvalidScope

@@ -16,6 +16,7 @@ use tower_service::Service;
 
 use super::{
     content::Content,
+    event::Trail,
     observe,
     refusal::Refusal,
     request::{self, Form, Parameters},
@@ -137,8 +138,10 @@ where
             let basic_was_tried = request::is_basic(&parts.headers);
             let body = pin!(body);
             let mut content = Content::new(body);
-            let outcome = answer(&server, endpoint, &parts, &mut content).await;
-            observe::answered(endpoint, outcome.as_ref().map(drop));
+            let trail = Trail::default();
+            let outcome = answer(&server, endpoint, &parts, &mut content, &trail).await;
+            let peer = (server.peer)(&parts);
+            observe::answered(&server, endpoint, peer, &trail, outcome.as_ref().map(drop));
             let mut response = match outcome {
                 Ok(response) => response,
                 Err(refusal) => server
@@ -158,6 +161,7 @@ async fn answer<B: Body>(
     endpoint: Endpoint,
     parts: &Parts,
     content: &mut Content<'_, B>,
+    trail: &Trail,
 ) -> Result<Response<Bytes>, Refusal> {
     if parts.method != Method::POST {
         return Err(Refusal::method_not_allowed());
@@ -168,6 +172,7 @@ async fn answer<B: Body>(
     let asked = Asked {
         parts,
         parameters: &parameters,
+        trail,
     };
     match endpoint {
         Endpoint::Token => match parameters.get("grant_type") {
@@ -205,6 +210,7 @@ async fn answer<B: Body>(
 pub(super) struct Asked<'a> {
     pub(super) parts: &'a Parts,
     pub(super) parameters: &'a Parameters<'a>,
+    pub(super) trail: &'a Trail,
 }
 
 impl Asked<'_> {

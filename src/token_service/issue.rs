@@ -11,6 +11,7 @@ use super::{
     claims::AccessToken,
     client::Client,
     endpoint::Asked,
+    event::{TokenEventKind, Trail},
     grant::Grant,
     grant_type::GrantType,
     observe,
@@ -34,7 +35,9 @@ impl Server {
             return Err(Refusal::unauthorized_client());
         }
         let grant = narrowed(&self.whole_grant(&client), asked)?;
-        let tokens = self.first_tokens(&client, grant, with_refresh_token);
+        asked.trail.grant(&grant);
+        asked.trail.leads_to(TokenEventKind::Issued);
+        let tokens = self.first_tokens(&client, grant, with_refresh_token, asked.trail);
         Ok(tokens.await?.into_response())
     }
 
@@ -44,6 +47,7 @@ impl Server {
         client: &Client,
         grant: Grant,
         with_refresh_token: bool,
+        trail: &Trail,
     ) -> Result<Tokens, Refusal> {
         let now = self.clock.now();
         let lifetime = self.access_token_lifetime(client);
@@ -51,7 +55,9 @@ impl Server {
         let scope = grant.scope.clone();
         let refresh_token = if with_refresh_token && client.may_use(GrantType::RefreshToken) {
             let issued = access_token.issued();
-            Some(self.first_refresh_token(client, grant, issued, now).await?)
+            let token = self.first_refresh_token(client, grant, issued, now).await?;
+            trail.family_id(&token.family_id());
+            Some(token.to_text())
         } else {
             None
         };
@@ -84,6 +90,7 @@ impl Server {
         let peer = || (self.peer)(asked.parts);
         match request::credentials(asked.headers(), asked.parameters)? {
             Credentials::Secret { id, secret } => {
+                asked.trail.client(&id);
                 let attempt = self.clients.attempt(&id, peer());
                 let client = self.clients.authenticate(&id, &secret, &attempt).await?;
                 Ok(Authenticated::Client(client))
@@ -92,7 +99,10 @@ impl Server {
                 let attempt = self.clients.attempt("", peer());
                 Err(self.clients.fail(&attempt).into())
             }
-            Credentials::Id(id) => Ok(Authenticated::Named(id)),
+            Credentials::Id(id) => {
+                asked.trail.client(&id);
+                Ok(Authenticated::Named(id))
+            }
             Credentials::None => Ok(Authenticated::Nobody),
         }
     }
@@ -108,6 +118,7 @@ impl Server {
             subject: client.subject().to_owned(),
             scope: client.scope().to_owned(),
             audiences: audiences.to_vec(),
+            session: None,
         }
     }
 
@@ -138,7 +149,7 @@ impl Server {
             issued_at: now,
             expires_at,
         };
-        let claims = token.claims(self.extra_claims.as_deref());
+        let claims = token.claims(self.extra_claims(grant).await?);
         let timeout = self.settings.store_timeout;
         let text = self.keys.sign(&claims, lifetime, timeout).await;
         let text = text.map_err(|error| Refusal::unavailable("signing_failed", error))?;
@@ -155,7 +166,7 @@ impl Server {
         grant: Grant,
         issued: IssuedToken,
         now: NumericDate,
-    ) -> Result<String, Refusal> {
+    ) -> Result<RefreshToken, Refusal> {
         let (token, mark) = RefreshToken::first().ok_or_else(no_crypto)?;
         let lifetime = client.refresh_token_lifetime();
         let ends_at = now.saturating_add(lifetime.unwrap_or(self.settings.refresh_token_lifetime));
@@ -176,10 +187,10 @@ impl Server {
             idle_until: idle_until.as_secs(),
         };
         for ended in self.in_time(self.refresh_tokens.begin(family)).await? {
-            observe::family_ended_for_room(&ended);
+            observe::ended_for_room(self, &ended);
             self.revoke_access_tokens(&ended.access_tokens).await?;
         }
-        Ok(token.to_text())
+        Ok(token)
     }
 }
 

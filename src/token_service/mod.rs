@@ -12,8 +12,10 @@ mod content;
 mod direct;
 mod document;
 mod endpoint;
+mod event;
 mod grant;
 mod grant_type;
+mod hooks;
 mod issue;
 mod keys;
 mod lifetime;
@@ -27,14 +29,17 @@ mod request;
 mod resource;
 mod revoke;
 mod server;
+mod session;
 
 pub use builder::AuthorizationServerBuilder;
 pub use claims::ExtraClaims;
 pub use client::{Client, ClientBuilder, ClientStore, InMemoryClients, SecretHash};
-pub use direct::{IssueError, IssueErrorKind, IssuedTokens};
+pub use direct::{IssueError, IssueErrorKind, IssueRequest, IssuedTokens};
 pub use endpoint::{TokenFuture, TokenService};
+pub use event::{TokenEvent, TokenEventKind};
 pub use grant::Grant;
 pub use grant_type::GrantType;
+pub use hooks::RefreshDecision;
 pub use keys::{
     PrivateKeyText, ScheduledKey, ServeKeySet, Signer, SigningKey, SigningKeyFile,
     SigningKeySource, SigningKeys, SigningKeysLoader,

@@ -6,10 +6,10 @@ use http::Response;
 use super::{
     answer::Tokens,
     endpoint::{Asked, missing},
+    event::TokenEventKind,
     grant::Grant,
     grant_type::GrantType,
     issue::{Authenticated, narrowed, no_crypto},
-    observe,
     refresh::{RefreshFamily, Rotated, Rotation, token::RefreshToken},
     refusal::Refusal,
     server::Server,
@@ -46,6 +46,8 @@ impl Server {
             .await?;
         let family = family.filter(|family| token.is_of(family));
         let family = family.ok_or_else(|| invalid("token_unknown"))?;
+        asked.trail.family(&family);
+        asked.trail.leads_to(TokenEventKind::Refreshed);
         // Another client's: the family lives, for it is not its own client that has lost the token out of its hands.
         if client_id.is_some_and(|id| id != family.grant.client_id) {
             return Err(invalid("token_foreign"));
@@ -72,6 +74,7 @@ impl Server {
             successor: successor.hash(),
             seed,
             issued: None,
+            session: None,
             now,
             idle_for: self.refresh_token_idle_lifetime(&client),
             grace: self.settings.grace.as_secs(),
@@ -80,10 +83,12 @@ impl Server {
         // One that was used before is not asked what it is for.
         let tokens = match family.weigh(&rotation) {
             Rotated::Rotated { .. } | Rotated::Again { .. } => {
-                let still = still_granted(&family.grant, &self.whole_grant(&client));
+                let stands = self.still_stands(&family, invalid).await?;
+                let still = still_granted(&stands, &self.whole_grant(&client));
                 let grant = narrowed(&still.ok_or_else(|| invalid("grant_withdrawn"))?, asked)?;
                 let access_token = self.access_token(&grant, now, lifetime).await?;
                 rotation.issued = Some(access_token.issued());
+                rotation.session = grant.session.clone();
                 Some((access_token, grant.scope))
             }
             _ => None,
@@ -101,7 +106,6 @@ impl Server {
             Rotated::Expired => return Err(invalid("token_expired")),
             Rotated::Unknown => return Err(invalid("token_unknown")),
             Rotated::Reused { issued } => {
-                observe::family_ended_by_reuse(&family);
                 // The family has ended in any case. While its access tokens cannot be revoked, that is what the
                 // answer says.
                 self.revoke_access_tokens(&issued).await?;

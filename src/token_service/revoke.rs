@@ -8,6 +8,8 @@ use futures_util::future::try_join_all;
 use super::{
     answer,
     endpoint::{Asked, missing},
+    event::TokenEventKind,
+    observe,
     refresh::{FamiliesOf, IssuedToken, RefreshFamily},
     refusal::Refusal,
     server::Server,
@@ -31,11 +33,13 @@ impl Server {
             .get("token")
             .ok_or_else(|| missing("token"))?;
         let client = self.authenticated(asked).await?;
+        asked.trail.leads_to(TokenEventKind::Revoked);
         // A hint only says where to look first, and there are but two places (§2.1).
         if let Some(family) = self.family_of(token).await? {
             if family.grant.client_id != client.id() {
                 return Err(Refusal::foreign_token());
             }
+            asked.trail.family(&family);
             self.end_family(&family).await?;
         } else if let Some(claims) = self.own_access_token(token) {
             let claims = claims.registered();
@@ -77,6 +81,9 @@ impl Server {
                 return Ok(count);
             }
             count = count.saturating_add(ended.len());
+            for family in &ended {
+                observe::ended(self, family, "ended");
+            }
             let tokens = ended.into_iter().flat_map(|family| family.access_tokens);
             self.revoke_access_tokens(&tokens.collect::<Vec<_>>())
                 .await?;

@@ -7,11 +7,12 @@ use http::request::Parts;
 use super::{
     answer::Voice,
     builder::AuthorizationServerBuilder,
-    claims::ExtraClaimsFn,
     client::authentication::Authenticator,
     endpoint::{Endpoint, TokenService},
+    hooks::{ExtraClaimsAsyncFn, ExtraClaimsFn, MayRefreshFn},
     keys::{ServeKeySet, SigningKeys},
     metadata::ServeMetadata,
+    observe::{self, ObserverFn},
     refresh::{FamiliesOf, RefreshStore},
 };
 use crate::{clock::Clock, revocation::Revocation, store::StoreError};
@@ -138,7 +139,13 @@ impl AuthorizationServer {
     pub async fn end(&self, refresh_token: &str) -> Result<bool, StoreError> {
         let server = &self.0;
         match server.family_of(refresh_token).await? {
-            Some(family) => server.end_family(&family).await,
+            Some(family) => {
+                let ended = server.end_family(&family).await?;
+                if ended {
+                    observe::ended(server, &family, "ended");
+                }
+                Ok(ended)
+            }
             None => Ok(false),
         }
     }
@@ -177,6 +184,35 @@ impl AuthorizationServer {
         self.end_all(FamiliesOf::Subject(subject.to_owned())).await
     }
 
+    /// Takes all access from a user: revokes all access tokens of the subject that were issued up to now, whatever the
+    /// client, where there is a [`Revocation`], and ends all its families of refresh tokens. Returns how many there were.
+    /// Tokens that are issued afterwards are good.
+    ///
+    /// # Errors
+    /// Returns an error if a store cannot be reached. Call it again then.
+    pub async fn revoke_subject(&self, subject: &str) -> Result<usize, StoreError> {
+        if let Some(revocation) = &self.0.revocation {
+            let revoked = revocation.revoke_subject(subject, self.0.clock.now());
+            self.0.in_time(revoked).await?;
+        }
+        self.end_families_of_subject(subject).await
+    }
+
+    /// Takes all access from a client, such as one whose secret was stolen: revokes all access tokens that were issued to
+    /// it up to now, where there is a [`Revocation`], and ends all its families of refresh tokens. Returns how many
+    /// there were. Tokens that it gets afterwards, by a new secret, are good; services answer the former ones 401, with
+    /// the problem type `token-revoked`.
+    ///
+    /// # Errors
+    /// Returns an error if a store cannot be reached. Call it again then.
+    pub async fn revoke_client(&self, client_id: &str) -> Result<usize, StoreError> {
+        if let Some(revocation) = &self.0.revocation {
+            let revoked = revocation.revoke_client(client_id, self.0.clock.now());
+            self.0.in_time(revoked).await?;
+        }
+        self.end_families(client_id).await
+    }
+
     async fn end_all(&self, of: FamiliesOf) -> Result<usize, StoreError> {
         self.0.end_all(&of).await
     }
@@ -198,6 +234,9 @@ pub(super) struct Server {
     pub(super) voice: Voice,
     pub(super) peer: Arc<PeerFn>,
     pub(super) extra_claims: Option<Arc<ExtraClaimsFn>>,
+    pub(super) extra_claims_async: Option<Arc<ExtraClaimsAsyncFn>>,
+    pub(super) may_refresh: Option<Arc<MayRefreshFn>>,
+    pub(super) observer: Option<Arc<ObserverFn>>,
     pub(super) clock: Arc<dyn Clock>,
 }
 

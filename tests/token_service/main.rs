@@ -23,7 +23,9 @@ mod clients;
 mod config;
 mod contract;
 mod direct;
+mod events;
 mod faults;
+mod hooks;
 mod lab;
 mod logout;
 #[cfg(feature = "metrics")]

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     clock::{Clock, NumericDate, SystemClock},
     store::StoreError,
-    token_service::grant::Grant,
+    token_service::{grant::Grant, session::Session},
 };
 
 /// Checks that a [`RefreshStore`] does what every store must do, and panics with the rule that it breaks. For the tests
@@ -85,6 +85,7 @@ pub(crate) fn rotation(
         successor: token(successor),
         seed: None,
         issued: None,
+        session: None,
         now: NumericDate::from_secs(now),
         idle_for: 600,
         grace: 0,
@@ -481,6 +482,7 @@ impl Contract {
                     _ => token(made),
                 },
                 seed: (dice.roll(3) > 0).then(|| seed(made)),
+                session: (dice.roll(4) == 0).then(|| session(made)),
                 issued: (dice.roll(2) > 0).then(|| issued(&made.to_string(), now + dice.roll(50))),
                 now: NumericDate::from_secs(now),
                 idle_for: dice.one_of(&[0, 1, 30, 150, 1 << 40, u64::MAX]),
@@ -503,6 +505,11 @@ impl Contract {
             works("end", self.store.end(&id).await);
         }
     }
+}
+
+/// Data of an application.
+fn session(number: u64) -> Session {
+    works("a session is written", Session::of(&number))
 }
 
 fn issued(id: &str, expires_at: u64) -> IssuedToken {

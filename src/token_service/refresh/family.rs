@@ -5,7 +5,10 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
 use super::{Rotated, Secret, TokenHash};
-use crate::{clock::NumericDate, token_service::grant::Grant};
+use crate::{
+    clock::NumericDate,
+    token_service::{grant::Grant, session::Session},
+};
 
 /// All refresh tokens that descend from one grant. The last one is current.
 ///
@@ -151,6 +154,9 @@ impl RefreshFamily {
             Rotated::Again { .. } => {}
             _ => return outcome,
         }
+        if let Some(session) = &rotation.session {
+            self.grant.session = Some(session.clone());
+        }
         if let Some(issued) = &rotation.issued {
             self.access_tokens.retain(|token| now < token.expires_at);
             let too_many = (self.access_tokens.len() + 1).saturating_sub(ACCESS_TOKENS);
@@ -231,6 +237,8 @@ pub struct Rotation {
     pub(crate) presented: TokenHash,
     pub(crate) successor: TokenHash,
     pub(crate) seed: Option<Secret>,
+    /// What is to be the session data from now on; `None` leaves it as it is.
+    pub(crate) session: Option<Session>,
     /// The access token that goes with the successor.
     pub(crate) issued: Option<IssuedToken>,
     pub(crate) now: NumericDate,
