@@ -7,13 +7,13 @@ use http::request::Parts;
 use super::{
     answer::Voice,
     claims::ExtraClaims,
-    client::{ClientStore, authentication::Authenticator},
+    client::{ClientStore, InMemoryReplayStore, ReplayStore, authentication::Authenticator},
     event::TokenEvent,
     grant::Grant,
     hooks::{ExtraClaimsAsyncFn, ExtraClaimsFn, MayRefreshFn, RefreshDecision},
     keys::SigningKeys,
     lifetime,
-    limit::{FailureLimit, Limits},
+    limit::{FailureLimit, Limits, RequestLimit},
     metadata::absolute,
     observe::ObserverFn,
     refresh::{InMemoryRefreshStore, RefreshStore},
@@ -44,6 +44,9 @@ pub struct AuthorizationServerBuilder {
     extra_claims_async: Option<Arc<ExtraClaimsAsyncFn>>,
     may_refresh: Option<Arc<MayRefreshFn>>,
     observer: Option<Arc<ObserverFn>>,
+    assertion_audiences: Vec<String>,
+    assertions: Option<Arc<dyn ReplayStore>>,
+    introspection_limit: u32,
     clock: Arc<dyn Clock>,
 }
 
@@ -77,6 +80,9 @@ impl AuthorizationServerBuilder {
             extra_claims_async: None,
             may_refresh: None,
             observer: None,
+            assertion_audiences: Vec::new(),
+            assertions: None,
+            introspection_limit: 6000,
             clock: Arc::new(SystemClock),
         }
     }
@@ -266,6 +272,29 @@ impl AuthorizationServerBuilder {
         self
     }
 
+    /// Adds whom the assertions of clients that have [keys](super::ClientBuilder::jwks) may be for, beside the issuer.
+    /// Many clients write the URL of the token endpoint; newer ones the issuer, which is safer where a client has
+    /// several servers.
+    pub fn client_assertion_audience(mut self, url: impl Into<String>) -> Self {
+        self.assertion_audiences.push(url.into());
+        self
+    }
+
+    /// Sets where it is remembered which client assertions have been used. The default is in memory, for one process.
+    pub fn client_assertions(mut self, store: impl ReplayStore) -> Self {
+        self.assertions = Some(Arc::new(store));
+        self
+    }
+
+    /// Sets how often a client may ask the
+    /// [`introspection_endpoint`](AuthorizationServer::introspection_endpoint) in a minute. More is answered 429. The
+    /// default is 6000, which is 100 a second: enough for a service behind a cache, and too little for scanning tokens
+    /// (RFC 7662 §4).
+    pub fn introspection_limit(mut self, a_minute: u32) -> Self {
+        self.introspection_limit = a_minute;
+        self
+    }
+
     /// Sets a function that is told what happens to tokens, such as for an audit log. It is called on the task of the
     /// request, so it must not block: hand on what takes time.
     ///
@@ -350,6 +379,12 @@ impl AuthorizationServerBuilder {
         let refresh_tokens = self
             .refresh_tokens
             .unwrap_or_else(|| Arc::new(InMemoryRefreshStore::with_clock(Arc::clone(&self.clock))));
+        let assertions = self
+            .assertions
+            .unwrap_or_else(|| Arc::new(InMemoryReplayStore::with_clock(Arc::clone(&self.clock))));
+        let introspections = RequestLimit::new(self.introspection_limit, Arc::clone(&self.clock))?;
+        let mut assertion_audiences = self.assertion_audiences;
+        assertion_audiences.push(self.settings.issuer.clone());
         Ok(AuthorizationServer(Arc::new(Server {
             clients: Authenticator::new(clients, limits, self.settings.store_timeout)?,
             voice: Voice::new(self.problems, &self.realm)?,
@@ -362,6 +397,9 @@ impl AuthorizationServerBuilder {
             extra_claims_async: self.extra_claims_async,
             may_refresh: self.may_refresh,
             observer: self.observer,
+            assertion_audiences,
+            assertions,
+            introspections,
             clock: self.clock,
         })))
     }
@@ -378,7 +416,7 @@ impl AuthorizationServerBuilder {
                 "access tokens need to say whom they are meant for (RFC 9068 §2.2): set `audience`",
             ));
         }
-        let mut audiences = settings.audiences.iter();
+        let mut audiences = settings.audiences.iter().chain(&self.assertion_audiences);
         audiences.try_for_each(|audience| check_name("audience", audience))?;
         lifetime::check_access_token(Some(settings.access_token_lifetime))?;
         lifetime::check_refresh_token(Some(settings.refresh_token_idle_lifetime))?;

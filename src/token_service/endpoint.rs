@@ -31,7 +31,8 @@ use crate::{body::ResponseBody, reject::finish_having_read, token::conceal, veri
 /// [`token_endpoint`](super::AuthorizationServer::token_endpoint),
 /// [`refresh_endpoint`](super::AuthorizationServer::refresh_endpoint),
 /// [`oauth_endpoint`](super::AuthorizationServer::oauth_endpoint),
-/// [`revocation_endpoint`](super::AuthorizationServer::revocation_endpoint).
+/// [`revocation_endpoint`](super::AuthorizationServer::revocation_endpoint),
+/// [`introspection_endpoint`](super::AuthorizationServer::introspection_endpoint).
 #[derive(Clone)]
 pub struct TokenService {
     server: Arc<Server>,
@@ -54,12 +55,14 @@ pub(super) enum Endpoint {
     OAuth,
     /// RFC 7009.
     Revocation,
+    /// RFC 7662.
+    Introspection,
 }
 
 impl Endpoint {
     /// Whether forms are accepted alone, and answers are `application/json` in any case.
     pub(super) const fn is_of_rfc(self) -> bool {
-        matches!(self, Self::OAuth | Self::Revocation)
+        matches!(self, Self::OAuth | Self::Revocation | Self::Introspection)
     }
 
     pub(super) const fn name(self) -> &'static str {
@@ -68,6 +71,7 @@ impl Endpoint {
             Self::Refresh { .. } => "refresh",
             Self::OAuth => "oauth",
             Self::Revocation => "revocation",
+            Self::Introspection => "introspection",
         }
     }
 }
@@ -202,6 +206,7 @@ async fn answer<B: Body>(
             None => Err(missing("grant_type")),
         },
         Endpoint::Revocation => server.revoke(asked).await,
+        Endpoint::Introspection => server.introspect(asked).await,
     }
 }
 

@@ -23,7 +23,7 @@ pub struct TokenEvent<'a> {
     /// From which address the request came, as the function of
     /// [`peer`](super::AuthorizationServerBuilder::peer) says. `None` if there was no request, or it does not say.
     pub peer: Option<IpAddr>,
-    /// At which endpoint: `token`, `refresh`, `oauth`, `revocation`. `None` if the application has called a function.
+    /// At which endpoint: `token`, `refresh`, `oauth`, `revocation`, `introspection`. `None` if the application has called a function.
     pub endpoint: Option<&'static str>,
     /// Why, as a short constant such as `token_reused`. Empty if all is well.
     pub reason: &'static str,

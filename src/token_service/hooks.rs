@@ -105,7 +105,7 @@ impl Server {
     }
 
     /// Whether all tokens of its client or subject were revoked since the family began.
-    async fn is_withdrawn(&self, family: &RefreshFamily) -> Result<bool, StoreError> {
+    pub(super) async fn is_withdrawn(&self, family: &RefreshFamily) -> Result<bool, StoreError> {
         let Some(revocation) = &self.revocation else {
             return Ok(false);
         };

@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 use super::{
     answer::Tokens,
     claims::AccessToken,
-    client::Client,
+    client::{Client, assertion},
     endpoint::Asked,
     event::{TokenEventKind, Trail},
     grant::Grant,
@@ -95,6 +95,9 @@ impl Server {
                 let client = self.clients.authenticate(&id, &secret, &attempt).await?;
                 Ok(Authenticated::Client(client))
             }
+            Credentials::Assertion { id, assertion } => {
+                self.by_assertion(asked, id, assertion).await
+            }
             Credentials::Unusable => {
                 let attempt = self.clients.attempt("", peer());
                 Err(self.clients.fail(&attempt).into())
@@ -105,6 +108,39 @@ impl Server {
             }
             Credentials::None => Ok(Authenticated::Nobody),
         }
+    }
+
+    /// The client that an assertion is of (RFC 7523 §2.2).
+    async fn by_assertion<'a>(
+        &self,
+        asked: Asked<'a>,
+        id: Option<&str>,
+        text: &str,
+    ) -> Result<Authenticated<'a>, Refusal> {
+        let named = assertion::named_client(text);
+        let client_id = named.as_deref().or(id).unwrap_or_default();
+        asked.trail.client(client_id);
+        let attempt = self.clients.attempt(client_id, (self.peer)(asked.parts));
+        let found = match (&named, id) {
+            // They are the same, or the request is of two minds.
+            (Some(named), Some(id)) if named != id => None,
+            (Some(named), _) => self.clients.find(named).await?,
+            (None, _) => None,
+        };
+        if let Some(client) = found {
+            let (audiences, clock) = (&self.assertion_audiences, Arc::clone(&self.clock));
+            let verified = assertion::verify(&client, text, audiences, clock);
+            if let Some(assertion) = self.in_time(verified).await? {
+                let used = format!("{} {}", client.id(), assertion.id);
+                let used = crypto::sha256(used.as_bytes());
+                let used = base64_simd::URL_SAFE_NO_PAD.encode_to_string(used);
+                let first = self.assertions.is_first_use(&used, assertion.expires_at);
+                if self.in_time(first).await? {
+                    return Ok(Authenticated::Client(client));
+                }
+            }
+        }
+        Err(self.clients.fail(&attempt).into())
     }
 
     /// All that a client may have.

@@ -154,6 +154,39 @@ impl Limits {
     }
 }
 
+/// Counts requests of a client, whether they fail or not.
+pub(super) struct RequestLimit {
+    clients: Limit,
+    hasher: RandomState,
+    clock: Seconds,
+}
+
+impl RequestLimit {
+    pub(super) fn new(a_minute: u32, clock: Arc<dyn Clock>) -> Result<Self, ConfigError> {
+        let a_minute = NonZeroU32::new(a_minute).ok_or(ConfigError::new(
+            "an introspection limit of 0 lets nobody ask: use 1 or more",
+        ))?;
+        let clock = Seconds {
+            began: clock.now(),
+            clock,
+        };
+        Ok(Self {
+            clients: Limit::new(a_minute, &clock),
+            hasher: RandomState::new(),
+            clock,
+        })
+    }
+
+    /// Counts a request, unless there were too many.
+    pub(super) fn count(&self, client_id: &str) -> Result<(), TooManyFailures> {
+        let key = self.hasher.hash_one(client_id);
+        let counted = self.clients.count.check_key(&key);
+        counted.map_err(|not_until| TooManyFailures {
+            retry_after: not_until.wait_time_from(clock::Clock::now(&self.clock)),
+        })
+    }
+}
+
 /// Who has one address of IPv6 has the whole network of it.
 fn network_of(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {

@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use tower_service::Service;
 
-use super::document::Document;
+use super::{client::assertion::ALGORITHMS, document::Document};
 use crate::{body::ResponseBody, error::ConfigError, url};
 
 /// Publishes the metadata of the authorization server (RFC 8414), for everybody: a service for
@@ -97,7 +97,7 @@ impl ServeMetadata {
             "grant_types_supported",
             json!(["client_credentials", "refresh_token"]),
         )
-        .with("token_endpoint_auth_methods_supported", json!(AUTH_METHODS))
+        .with_auth_methods("token_endpoint", true)
         .with_url("token_endpoint", url)
     }
 
@@ -114,11 +114,42 @@ impl ServeMetadata {
     /// # Errors
     /// If it is no absolute URL.
     pub fn revocation_endpoint(self, url: &str) -> Result<Self, ConfigError> {
+        self.with_auth_methods("revocation_endpoint", true)
+            .with_url("revocation_endpoint", url)
+    }
+
+    /// Says where tokens are introspected, `introspection_endpoint` (RFC 7662).
+    ///
+    /// # Errors
+    /// If it is no absolute URL.
+    pub fn introspection_endpoint(self, url: &str) -> Result<Self, ConfigError> {
+        self.with_auth_methods("introspection_endpoint", false)
+            .with_url("introspection_endpoint", url)
+    }
+
+    /// How clients authenticate at an endpoint, by the names of the registry (RFC 7591 §2, RFC 8414 §7.1.2). `none`
+    /// stands for public clients.
+    fn with_auth_methods(self, endpoint: &str, public_clients: bool) -> Self {
+        let mut methods = vec![
+            "client_secret_basic",
+            "client_secret_post",
+            "private_key_jwt",
+        ];
+        if public_clients {
+            methods.push("none");
+        }
+        let algorithms: Vec<_> = ALGORITHMS
+            .iter()
+            .map(|algorithm| algorithm.as_str())
+            .collect();
         self.with(
-            "revocation_endpoint_auth_methods_supported",
-            json!(AUTH_METHODS),
+            &format!("{endpoint}_auth_methods_supported"),
+            json!(methods),
         )
-        .with_url("revocation_endpoint", url)
+        .with(
+            &format!("{endpoint}_auth_signing_alg_values_supported"),
+            json!(algorithms),
+        )
     }
 
     /// Says which scopes there are, `scopes_supported`.
@@ -143,10 +174,6 @@ impl ServeMetadata {
         self
     }
 }
-
-/// How clients authenticate, by the names of the registry (RFC 7591 §2, RFC 8414 §7.1.2). `none` stands for public
-/// clients.
-const AUTH_METHODS: [&str; 3] = ["client_secret_basic", "client_secret_post", "none"];
 
 /// Whether it is an absolute URL of http or https, without a fragment.
 pub(super) fn absolute(address: &str) -> Result<(), ConfigError> {

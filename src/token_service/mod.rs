@@ -16,6 +16,7 @@ mod event;
 mod grant;
 mod grant_type;
 mod hooks;
+mod introspect;
 mod issue;
 mod keys;
 mod lifetime;
@@ -33,7 +34,10 @@ mod session;
 
 pub use builder::AuthorizationServerBuilder;
 pub use claims::ExtraClaims;
-pub use client::{Client, ClientBuilder, ClientStore, InMemoryClients, SecretHash};
+pub use client::{
+    Client, ClientBuilder, ClientStore, InMemoryClients, InMemoryReplayStore, ReplayStore,
+    SecretHash,
+};
 pub use direct::{IssueError, IssueErrorKind, IssueRequest, IssuedTokens};
 pub use endpoint::{TokenFuture, TokenService};
 pub use event::{TokenEvent, TokenEventKind};

@@ -7,7 +7,7 @@ use http::{
     header::{ACCEPT, ACCEPT_ENCODING, ALLOW},
 };
 
-use super::client::authentication::Unauthenticated;
+use super::{client::authentication::Unauthenticated, limit::TooManyFailures};
 use crate::store::StoreError;
 
 /// Why there are no tokens.
@@ -243,11 +243,17 @@ impl From<StoreError> for Refusal {
     }
 }
 
+impl From<TooManyFailures> for Refusal {
+    fn from(too_many: TooManyFailures) -> Self {
+        Self::too_many_requests(too_many.retry_after)
+    }
+}
+
 impl From<Unauthenticated> for Refusal {
     fn from(why: Unauthenticated) -> Self {
         match why {
             Unauthenticated::Refused => Self::invalid_client(),
-            Unauthenticated::TooMany(too_many) => Self::too_many_requests(too_many.retry_after),
+            Unauthenticated::TooMany(too_many) => too_many.into(),
             Unauthenticated::Unavailable(error) => error.into(),
         }
     }

@@ -12,7 +12,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::value::RawValue;
 use tokio::time::timeout;
 
-use super::{content::Content, refusal::Refusal};
+use super::{client::assertion, content::Content, refusal::Refusal};
 use crate::json;
 
 /// More no request needs: the longest parameters are tokens.
@@ -31,7 +31,10 @@ impl Form {
         let coded = headers
             .get_all(CONTENT_ENCODING)
             .iter()
-            .any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"));
+            // A list, whose empty elements are nothing (RFC 9110 §5.6.1).
+            .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+            .map(<[u8]>::trim_ascii)
+            .any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"));
         if coded {
             return Err(Refusal::unsupported_content_coding());
         }
@@ -210,6 +213,12 @@ pub(super) enum Credentials<'a> {
         id: Cow<'a, str>,
         secret: Cow<'a, str>,
     },
+    /// A signed JWT, by the method `private_key_jwt`.
+    Assertion {
+        /// The parameter `client_id`, if it is there.
+        id: Option<&'a str>,
+        assertion: &'a str,
+    },
     /// By a method that is not supported, or in a form that cannot be read.
     Unusable,
 }
@@ -245,8 +254,9 @@ pub(super) fn credentials<'a>(
     }
     let basic = line.and_then(|line| basic(line.as_bytes()));
     let (id, secret) = (parameters.get("client_id"), parameters.get("client_secret"));
-    let asserted = parameters.get("client_assertion").is_some()
-        || parameters.get("client_assertion_type").is_some();
+    let assertion = parameters.get("client_assertion");
+    let assertion_type = parameters.get("client_assertion_type");
+    let asserted = assertion.is_some() || assertion_type.is_some();
     let methods = [basic.is_some(), secret.is_some(), asserted];
     if methods.into_iter().filter(|used| *used).count() > 1 {
         return Err(Refusal::invalid_request(
@@ -254,7 +264,10 @@ pub(super) fn credentials<'a>(
         ));
     }
     if asserted {
-        return Ok(Credentials::Unusable);
+        return Ok(match (assertion, assertion_type) {
+            (Some(assertion), Some(assertion::TYPE)) => Credentials::Assertion { id, assertion },
+            _ => Credentials::Unusable,
+        });
     }
     if let Some(basic) = basic {
         let Some((own, secret)) = id_and_secret(basic) else {

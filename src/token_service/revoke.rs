@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::Response;
 
 use futures_util::future::try_join_all;
+use serde::de::DeserializeOwned;
 
 use super::{
     answer,
@@ -41,7 +42,7 @@ impl Server {
             }
             asked.trail.family(&family);
             self.end_family(&family).await?;
-        } else if let Some(claims) = self.own_access_token(token) {
+        } else if let Some(claims) = self.own_access_token::<()>(token) {
             let claims = claims.registered();
             if claims.client_id() != Some(client.id()) {
                 return Err(Refusal::foreign_token());
@@ -105,10 +106,13 @@ impl Server {
     }
 
     /// The claims of an access token that this server has issued, and that has not expired.
-    fn own_access_token(&self, token: &str) -> Option<Claims> {
+    pub(super) fn own_access_token<C>(&self, token: &str) -> Option<Claims<C>>
+    where
+        C: DeserializeOwned + Send + Sync + 'static,
+    {
         let token = BearerToken::parse(token).ok()?;
         let keys = KeySet::from_json(&self.keys.public_key_set()).ok()?;
-        let verifier = JwtVerifier::<()>::builder()
+        let verifier = JwtVerifier::<C>::builder()
             .issuer(&self.settings.issuer)
             .any_audience()
             .key_set(keys)

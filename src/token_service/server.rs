@@ -7,10 +7,11 @@ use http::request::Parts;
 use super::{
     answer::Voice,
     builder::AuthorizationServerBuilder,
-    client::authentication::Authenticator,
+    client::{ReplayStore, authentication::Authenticator},
     endpoint::{Endpoint, TokenService},
     hooks::{ExtraClaimsAsyncFn, ExtraClaimsFn, MayRefreshFn},
     keys::{ServeKeySet, SigningKeys},
+    limit::RequestLimit,
     metadata::ServeMetadata,
     observe::{self, ObserverFn},
     refresh::{FamiliesOf, RefreshStore},
@@ -108,6 +109,21 @@ impl AuthorizationServer {
     /// a [`Revocation`], one of its access tokens. A token that is unknown, or no longer good, is answered 200 too.
     pub fn revocation_endpoint(&self) -> TokenService {
         TokenService::new(&self.0, Endpoint::Revocation)
+    }
+
+    /// The introspection endpoint of RFC 7662: tells a client whether a token of this server is good, and what it is
+    /// for.
+    ///
+    /// The client authenticates, by a secret or a key. It learns about its own tokens, and with
+    /// [`may_introspect`](super::ClientBuilder::may_introspect) about the access tokens of all clients. To everything
+    /// else the answer is `{"active":false}`: to what is unknown, expired or revoked, to refresh tokens that have been
+    /// used, and to what the client may not know. A client may ask
+    /// [6000 times a minute](super::AuthorizationServerBuilder::introspection_limit).
+    ///
+    /// Services that verify JWTs by themselves, with a [`RevocationList`](crate::RevocationList), need no such request
+    /// for each of their own.
+    pub fn introspection_endpoint(&self) -> TokenService {
+        TokenService::new(&self.0, Endpoint::Introspection)
     }
 
     /// Publishes the keys.
@@ -237,6 +253,10 @@ pub(super) struct Server {
     pub(super) extra_claims_async: Option<Arc<ExtraClaimsAsyncFn>>,
     pub(super) may_refresh: Option<Arc<MayRefreshFn>>,
     pub(super) observer: Option<Arc<ObserverFn>>,
+    /// Whom the assertions of clients may be for.
+    pub(super) assertion_audiences: Vec<String>,
+    pub(super) assertions: Arc<dyn ReplayStore>,
+    pub(super) introspections: RequestLimit,
     pub(super) clock: Arc<dyn Clock>,
 }
 

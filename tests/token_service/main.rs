@@ -19,6 +19,7 @@ mod redis_server;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod assertions;
 mod clients;
 mod config;
 mod contract;
@@ -26,6 +27,7 @@ mod direct;
 mod events;
 mod faults;
 mod hooks;
+mod introspection;
 mod lab;
 mod logout;
 #[cfg(feature = "metrics")]

@@ -99,16 +99,26 @@ async fn the_metadata_is_that_of_rfc_8414() {
     assert_eq!(answer.status, 200);
     assert_eq!(answer.header("content-type"), Some("application/json"));
     let document: Value = serde_json::from_str(&answer.body).unwrap();
-    let methods = ["client_secret_basic", "client_secret_post", "none"];
+    let methods = [
+        "client_secret_basic",
+        "client_secret_post",
+        "private_key_jwt",
+        "none",
+    ];
+    let algorithms = [
+        "ES256", "ES384", "ES512", "EdDSA", "PS256", "PS384", "PS512", "RS256", "RS384", "RS512",
+    ];
     assert_eq!(
         document,
         json!({
             "issuer": ISSUER,
             "token_endpoint": "https://login.example.com/oauth/token",
             "token_endpoint_auth_methods_supported": methods,
+            "token_endpoint_auth_signing_alg_values_supported": algorithms,
             "grant_types_supported": ["client_credentials", "refresh_token"],
             "revocation_endpoint": "https://login.example.com/oauth/revoke",
             "revocation_endpoint_auth_methods_supported": methods,
+            "revocation_endpoint_auth_signing_alg_values_supported": algorithms,
             "jwks_uri": "https://login.example.com/.well-known/jwks.json",
             "scopes_supported": ["read", "write"],
         })

@@ -12,14 +12,19 @@ use std::{
 
 use crate::{error::ConfigError, reject::scope_tokens, store::StoreError, verify::BoxFuture};
 
+pub(super) mod assertion;
 pub(super) mod authentication;
 mod decoy;
+mod replay;
 mod secret;
 mod slow;
 mod stored;
 mod verified;
 
+pub use replay::{InMemoryReplayStore, ReplayStore};
 pub use secret::SecretHash;
+
+use assertion::AssertionKeys;
 
 use super::{grant_type::GrantType, lifetime};
 
@@ -45,6 +50,10 @@ use super::{grant_type::GrantType, lifetime};
 pub struct Client {
     id: String,
     secrets: Vec<SecretHash>,
+    /// By what its assertions are verified, and the JWK Set before it is read.
+    keys: Option<AssertionKeys>,
+    jwks: Option<String>,
+    may_introspect: bool,
     public: bool,
     grant_types: Option<Vec<GrantType>>,
     subject: Option<String>,
@@ -61,6 +70,9 @@ impl Client {
         ClientBuilder(Self {
             id: id.into(),
             secrets: Vec::new(),
+            keys: None,
+            jwks: None,
+            may_introspect: false,
             public: false,
             grant_types: None,
             subject: None,
@@ -107,6 +119,11 @@ impl Client {
             Some(allowed) => allowed.contains(&grant_type),
             None => !self.public || grant_type != GrantType::ClientCredentials,
         }
+    }
+
+    /// Whether it may ask for access tokens of other clients.
+    pub(super) fn may_introspect(&self) -> bool {
+        self.may_introspect
     }
 
     fn slow_secrets(&self) -> Vec<SecretHash> {
@@ -156,6 +173,45 @@ impl ClientBuilder {
     /// Adds a secret. Two are valid at once, so that a new one can be handed out before the old one is taken away.
     pub fn secret(mut self, secret: SecretHash) -> Self {
         self.0.secrets.push(secret);
+        self
+    }
+
+    /// Sets the public keys of a client that authenticates by a signed JWT, `private_key_jwt` (RFC 7523 §2.2): a JWK Set
+    /// in JSON (RFC 7517 §5), as the member `jwks` of RFC 7591 §2 has it. No secret is shared then. A client may have keys
+    /// and secrets, while one is replaced by the other.
+    ///
+    /// The JWT has the client's id as `iss` and `sub`; as `aud` the issuer of the server, or one of
+    /// [`client_assertion_audience`](super::AuthorizationServerBuilder::client_assertion_audience); an `exp` within an
+    /// hour; and a `jti`, which is good once. It is signed by an asymmetric algorithm.
+    ///
+    /// ```
+    /// use tower_bearer::token_service::Client;
+    ///
+    /// let client = Client::builder("reporting")
+    ///     .jwks(r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"1","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#)
+    ///     .scope("read")
+    ///     .build()?;
+    /// # Ok::<(), tower_bearer::ConfigError>(())
+    /// ```
+    pub fn jwks(mut self, json: impl Into<String>) -> Self {
+        self.0.jwks = Some(json.into());
+        self
+    }
+
+    /// Sets where the keys for [`jwks`](Self::jwks) are published, so that the client can rotate them by itself. Such a
+    /// client cannot be written by serde: keep its URL, and one `RemoteKeySet` for it.
+    #[cfg(feature = "jwks")]
+    pub fn remote_keys(mut self, keys: crate::RemoteKeySet) -> Self {
+        self.0.keys = Some(AssertionKeys::Remote(keys));
+        self
+    }
+
+    /// Lets the client ask the
+    /// [`introspection_endpoint`](super::AuthorizationServer::introspection_endpoint) about the access tokens of all
+    /// clients. That is for resource servers. Without this a client learns only about its own tokens, because a token
+    /// tells much about a user (RFC 7662 §5).
+    pub fn may_introspect(mut self) -> Self {
+        self.0.may_introspect = true;
         self
     }
 
@@ -224,8 +280,8 @@ impl ClientBuilder {
     /// The client.
     ///
     /// # Errors
-    /// If its id is empty or not of visible ASCII and spaces (RFC 6749 §A.1), a confidential client has no secret or
-    /// more than two, a public client has a secret or may use client credentials, something is no scope, an audience
+    /// If its id is empty or not of visible ASCII and spaces (RFC 6749 §A.1), a confidential client has neither
+    /// secret nor keys or more than two secrets, a public client has any or may use client credentials, something is no scope, an audience
     /// or the subject is empty, or a lifetime is out of bounds.
     pub fn build(self) -> Result<Client, ConfigError> {
         let mut client = self.0;
@@ -240,10 +296,27 @@ impl ClientBuilder {
         if !printable(&client.id) {
             return wrong("needs an id of visible ASCII characters (RFC 6749 §A.1)");
         }
+        let remote = client.keys.is_some();
+        if remote && client.jwks.is_some() {
+            return wrong(
+                "has keys both given and from the network: leave out `jwks` or `remote_keys`",
+            );
+        }
+        if let Some(json) = &client.jwks {
+            match AssertionKeys::of_json(json.clone()) {
+                Ok(keys) => client.keys = Some(keys),
+                Err(error) => return wrong(&format!("has keys that cannot be used: {error}")),
+            }
+        }
         if client.public {
-            if !client.secrets.is_empty() {
+            if !client.secrets.is_empty() || client.keys.is_some() {
                 return wrong(
-                    "is public and has a secret: leave the secret out, or use Client::builder",
+                    "is public and has a secret or keys: leave them out, or use Client::builder",
+                );
+            }
+            if client.may_introspect {
+                return wrong(
+                    "is public, and so cannot introspect tokens: leave `may_introspect` out",
                 );
             }
             if client.may_use(GrantType::ClientCredentials) {
@@ -252,9 +325,11 @@ impl ClientBuilder {
                      client a secret",
                 );
             }
-        } else if client.secrets.is_empty() || client.secrets.len() > MOST_SECRETS {
+        } else if client.secrets.len() > MOST_SECRETS
+            || (client.secrets.is_empty() && client.keys.is_none())
+        {
             return wrong(
-                "needs a secret, or two while one is replaced by the other. Without any it is public: use \
+                "needs a secret, or two while one is replaced by the other, or keys. Without any it is public: use \
                  Client::public",
             );
         }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error, ser::Error as _};
 
-use super::{Client, GrantType};
+use super::{Client, GrantType, assertion::AssertionKeys};
 
 /// Counted up when a reader of the former one would misread it.
 const VERSION: u8 = 1;
@@ -21,6 +21,10 @@ struct Stored {
     /// As [`SecretHash`](super::SecretHash) is displayed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     secrets: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    jwks: Option<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    may_introspect: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     grant_types: Option<Vec<String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -43,7 +47,19 @@ impl Serialize for Client {
         let names =
             |types: &Vec<GrantType>| types.iter().map(|one| one.name().to_owned()).collect();
         let seconds = |time: Option<Duration>| time.map(|time| time.as_secs());
+        let jwks = match &self.keys {
+            Some(AssertionKeys::Set { json, .. }) => Some(json.clone()),
+            #[cfg(feature = "jwks")]
+            Some(AssertionKeys::Remote(_)) => {
+                return Err(S::Error::custom(
+                    "a client whose keys come from the network cannot be written: keep the URL",
+                ));
+            }
+            None => None,
+        };
         let stored = Stored {
+            jwks,
+            may_introspect: self.may_introspect,
             v: VERSION,
             id: self.id.clone(),
             public: self.public,
@@ -85,6 +101,8 @@ impl<'de> Deserialize<'de> for Client {
             builder = builder.grant_types(types.collect::<Result<Vec<_>, _>>()?);
         }
         let client = &mut builder.0;
+        client.jwks = stored.jwks;
+        client.may_introspect = stored.may_introspect;
         client.subject = stored.subject;
         client.scope = stored.scope;
         client.audiences = stored.audiences;
@@ -117,7 +135,12 @@ mod tests {
             .access_token_lifetime(hour)
             .refresh_token_idle_lifetime(hour * 24)
             .refresh_token_lifetime(hour * 48);
-        for builder in [plain, full, Client::public("spa").grant_types([])] {
+        let key =
+            r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+        let keyed = Client::builder("keyed")
+            .jwks(format!(r#"{{"keys":[{key}]}}"#))
+            .may_introspect();
+        for builder in [plain, full, keyed, Client::public("spa").grant_types([])] {
             let client = builder.build().unwrap();
             let written = serde_json::to_string(&client).unwrap();
             let read: Client = serde_json::from_str(&written).unwrap();
