@@ -241,7 +241,7 @@ impl AuthorizationServerBuilder {
         let clients = self
             .clients
             .ok_or_else(|| missing("clients: set them by `clients`"))?;
-        keys.expect_lifetime(self.settings.access_token_lifetime);
+        keys.expect_lifetime(self.settings.access_token_lifetime)?;
         let limits = match self.failure_limit {
             None => None,
             Some(limit) => Some(Limits::new(limit, Arc::clone(&self.clock))?),

@@ -1,6 +1,6 @@
 //! [`SigningKey`]: one private key.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use serde_json::{Value, json};
 
@@ -21,9 +21,44 @@ use crate::{
 /// ```
 pub struct SigningKey {
     key: crypto::SigningKey,
+    public: Arc<PublicKey>,
+}
+
+/// What everybody may know of a signing key.
+pub(super) struct PublicKey {
+    algorithm: Algorithm,
+    /// With the `kid`.
+    jwk: Value,
     id: String,
     /// The header of its tokens, as it stands in them.
     header: String,
+}
+
+impl PublicKey {
+    fn new(algorithm: Algorithm, mut jwk: Value, id: String) -> Self {
+        if let Some(members) = jwk.as_object_mut() {
+            members.insert("kid".into(), id.as_str().into());
+        }
+        let header = header(algorithm, &id);
+        Self {
+            algorithm,
+            jwk,
+            id,
+            header,
+        }
+    }
+
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
+    pub(super) fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    pub(super) fn jwk(&self) -> &Value {
+        &self.jwk
+    }
 }
 
 impl SigningKey {
@@ -74,33 +109,34 @@ impl SigningKey {
     }
 
     fn of(key: crypto::SigningKey) -> Result<Self, ConfigError> {
-        let id = thumbprint(&key.public_jwk(None)).ok_or(ConfigError::new(
+        let jwk = key.public_jwk(None);
+        let id = thumbprint(&jwk).ok_or(ConfigError::new(
             "the public key of the signing key cannot be written",
         ))?;
-        let header = header(key.algorithm(), &id);
-        Ok(Self { key, id, header })
+        let public = Arc::new(PublicKey::new(key.algorithm(), jwk, id));
+        Ok(Self { key, public })
     }
 
     /// Gives it another id than the thumbprint of its public key (RFC 7638).
     #[must_use]
     pub fn with_key_id(mut self, id: impl Into<String>) -> Self {
-        self.id = id.into();
-        self.header = header(self.key.algorithm(), &self.id);
+        let public = PublicKey::new(self.algorithm(), self.public.jwk.clone(), id.into());
+        self.public = Arc::new(public);
         self
     }
 
     /// Its id: the `kid` of its tokens and of the published key.
     pub fn key_id(&self) -> &str {
-        &self.id
+        self.public.id()
     }
 
     /// The algorithm that it signs by.
     pub fn algorithm(&self) -> Algorithm {
-        self.key.algorithm()
+        self.public.algorithm()
     }
 
-    pub(super) fn public_jwk(&self) -> Value {
-        self.key.public_jwk(Some(&self.id))
+    pub(super) fn public(&self) -> &Arc<PublicKey> {
+        &self.public
     }
 
     /// A token with these claims; `None` if the crypto backend fails.
@@ -108,7 +144,7 @@ impl SigningKey {
         let encode = |bytes: &[u8]| base64_simd::URL_SAFE_NO_PAD.encode_to_string(bytes);
         let mut token = format!(
             "{}.{}",
-            self.header,
+            self.public.header,
             encode(&serde_json::to_vec(claims).ok()?)
         );
         let signature = self.key.sign(token.as_bytes()).ok()?;
@@ -152,7 +188,7 @@ fn thumbprint(jwk: &Value) -> Option<String> {
 impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SigningKey")
-            .field("key_id", &self.id)
+            .field("key_id", &self.key_id())
             .field("algorithm", &self.algorithm())
             .finish_non_exhaustive()
     }

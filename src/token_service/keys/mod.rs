@@ -1,5 +1,5 @@
-//! [`SigningKeys`]: the keys that access tokens are signed with, and their rotation. One key is in `key`; how they
-//! are published, in `publish`.
+//! [`SigningKeys`]: the keys that access tokens are signed with, and their rotation. One key is in `key`; which key
+//! signs when, in `schedule`; how they are published, in `publish`.
 
 use std::{
     fmt,
@@ -22,9 +22,15 @@ use crate::{
 
 mod key;
 mod publish;
+mod schedule;
 
 pub use key::SigningKey;
 pub use publish::ServeKeySet;
+
+use schedule::Schedule;
+
+/// How long former keys are published where nothing else is set: as long as an access token may be good at most.
+const PUBLISHED_FOR: Duration = Duration::from_secs(24 * 3600);
 
 /// The keys that access tokens are signed with: the one in use, the next ones, which are published before they are
 /// used, and the former ones, which are published until the last token that they signed has expired.
@@ -33,7 +39,10 @@ pub use publish::ServeKeySet;
 /// use std::time::Duration;
 /// use tower_bearer::{Algorithm, token_service::{SigningKey, SigningKeys}};
 ///
-/// let keys = SigningKeys::generate()?;
+/// // From where secrets are kept. Made by
+/// // openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out signing-key.pem
+/// # let pem = include_str!("../../../tests/support/keys/p256.pem");
+/// let keys = SigningKeys::new(SigningKey::from_pem(Algorithm::ES256, pem)?);
 ///
 /// // Every few weeks: published now, and used once everybody has had the time to fetch it.
 /// keys.rotate(SigningKey::generate(Algorithm::ES256)?, Duration::from_secs(15 * 60))?;
@@ -42,28 +51,36 @@ pub use publish::ServeKeySet;
 ///
 /// Several servers that issue for the same issuer are given the same keys, with the same times
 /// ([`publish`](Self::publish)). Clones are the same keys.
+///
+/// # How long a key is kept
+/// | | signs | is published | its private half is in memory |
+/// |---|---|---|---|
+/// | before its time | no | yes | yes |
+/// | from its time until that of the next key | yes | yes | yes |
+/// | for 24 hours after that, or as [`publish_former_for`](Self::publish_former_for) says | no | yes | no |
+/// | later, or [withdrawn](Self::withdraw) | no | no | no |
+///
+/// The private half is dropped by the first call after its time that signs, or asks for the published keys.
 #[derive(Clone)]
 pub struct SigningKeys(Arc<Shared>);
 
 struct Shared {
-    /// In the order in which they are used.
-    keys: ArcSwap<Vec<Arc<Scheduled>>>,
-    /// Held by whoever changes them.
+    schedule: ArcSwap<Schedule>,
+    /// Held by whoever changes the schedule, and only while no code of the user runs.
     change: Mutex<()>,
     clock: Arc<dyn Clock>,
-    /// For how long tokens are good, in seconds: the most that was seen.
+    /// In seconds.
+    published_for: AtomicU64,
+    /// The longest lifetime of an access token that was issued or configured, in seconds.
     longest_token: AtomicU64,
 }
 
-struct Scheduled {
-    key: SigningKey,
-    /// From when it is used, in seconds.
-    from: u64,
-}
-
 impl SigningKeys {
-    /// One fresh key for ES256: small tokens, and what most verifiers know. It lives as long as the process, so that
-    /// it is for one server, and for tokens that need not outlive it.
+    /// Generates one key for ES256: small tokens, and an algorithm that most verifiers know.
+    ///
+    /// **The key is lost when the process ends.** After a restart nobody accepts the tokens that were issued before,
+    /// and no other process can issue for the same issuer. This is for tests and for trying things out. A server that
+    /// people rely on reads its key from where secrets are kept, by [`SigningKey::from_pem`].
     ///
     /// # Errors
     /// If no key can be made, because the operating system gives no randomness.
@@ -78,70 +95,87 @@ impl SigningKeys {
 
     /// One key, used from now on, and another clock than that of the system.
     pub fn with_clock(key: SigningKey, clock: impl Clock) -> Self {
-        let from = clock.now().as_secs();
+        let now = clock.now();
+        Self::of(Schedule::first(key, now), Arc::new(clock))
+    }
+
+    fn of(schedule: Schedule, clock: Arc<dyn Clock>) -> Self {
         Self(Arc::new(Shared {
-            keys: ArcSwap::from_pointee(vec![Arc::new(Scheduled { key, from })]),
+            schedule: ArcSwap::from_pointee(schedule),
             change: Mutex::default(),
-            clock: Arc::new(clock),
+            clock,
+            published_for: AtomicU64::new(PUBLISHED_FOR.as_secs()),
             longest_token: AtomicU64::new(0),
         }))
     }
 
-    /// Publishes a key now, and uses it so much later: after as long as anybody may keep the published keys without
-    /// asking again. 15 minutes is enough for most verifiers; this crate's asks at once for a key that it does not
-    /// know.
+    /// Sets how long a former key stays published after the next one has taken its place, in whole seconds. Five
+    /// minutes are added, because verifiers may accept a token that long after its `exp`.
     ///
-    /// # Errors
-    /// If there is a key of that id already.
-    pub fn rotate(&self, key: SigningKey, ahead: Duration) -> Result<(), ConfigError> {
-        self.publish(key, self.0.clock.now().saturating_add(ahead))
+    /// The default is 24 hours, which is the longest lifetime that an access token can have. A shorter time must not
+    /// be shorter than the lifetime of the access tokens, or the authorization server cannot be built. If a client
+    /// has a longer lifetime of its own, keys that signed for it stay published for that time.
+    #[must_use]
+    pub fn publish_former_for(self, time: Duration) -> Self {
+        self.0
+            .published_for
+            .store(time.as_secs(), Ordering::Relaxed);
+        self
     }
 
-    /// Publishes a key now, and uses it from that time on. From then on the key before it is a former one, and one
+    /// Publishes a key now and starts signing with it after `ahead`. Choose a delay at least as long as verifiers may
+    /// cache the key set. 15 minutes are enough for most; this crate's verifier fetches a key that it does not know at
+    /// once.
+    ///
+    /// # Errors
+    /// If there is a published key of that id already.
+    pub fn rotate(&self, key: SigningKey, ahead: Duration) -> Result<(), ConfigError> {
+        let now = self.0.clock.now();
+        self.add(key, now.saturating_add(ahead), now)
+    }
+
+    /// Publishes a key now and signs with it from that time on. The key before it is a former one from then on. A key
     /// whose time has passed already takes its place among the former ones.
     ///
     /// # Errors
-    /// If there is a key of that id already.
+    /// If there is a published key of that id already.
     pub fn publish(&self, key: SigningKey, use_from: NumericDate) -> Result<(), ConfigError> {
-        let _change = self.0.change.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut keys: Vec<_> = self.published(self.0.clock.now());
-        if keys.iter().any(|known| known.key.key_id() == key.key_id()) {
-            return Err(ConfigError::new(format!(
-                "there is a signing key of the id {:?} already: give it another by `with_key_id`",
-                key.key_id()
-            )));
-        }
-        let from = use_from.as_secs();
-        keys.push(Arc::new(Scheduled { key, from }));
-        keys.sort_by_key(|scheduled| scheduled.from);
-        self.0.keys.store(Arc::new(keys));
-        Ok(())
+        self.add(key, use_from, self.0.clock.now())
     }
 
-    /// Neither uses nor publishes a key any longer, such as one that others have got hold of: its tokens are refused
-    /// by all who fetch the keys anew.
+    /// Neither uses nor publishes a key any longer, such as one that has leaked. Verifiers reject its tokens as soon as
+    /// they fetch the keys again. If the key is the one in use, the next one is used at once. A former key is never
+    /// used again.
     ///
     /// # Errors
-    /// If there is no such key, or no other one that could be used.
+    /// If no published key has that id, or if no other key can sign.
     pub fn withdraw(&self, key_id: &str) -> Result<(), ConfigError> {
-        let _change = self.0.change.lock().unwrap_or_else(PoisonError::into_inner);
-        let former = self.0.keys.load_full();
-        let rest: Vec<_> = former
-            .iter()
-            .filter(|scheduled| scheduled.key.key_id() != key_id)
-            .cloned()
-            .collect();
-        if rest.len() == former.len() {
-            return Err(ConfigError::new(format!(
-                "there is no signing key of the id {key_id:?}"
-            )));
+        self.change(self.0.clock.now(), |keys| keys.without(key_id))
+    }
+
+    /// Adds a key to the schedule.
+    fn add(&self, key: SigningKey, from: NumericDate, now: NumericDate) -> Result<(), ConfigError> {
+        // Kept until the lock is released: a key that is rejected may run code of the user when it is dropped.
+        let key = Arc::new(key);
+        self.change(now, |keys| keys.with(&key, from))
+    }
+
+    /// Makes another schedule of the one that there is now.
+    fn change(
+        &self,
+        now: NumericDate,
+        change: impl FnOnce(Schedule) -> Result<Schedule, ConfigError>,
+    ) -> Result<(), ConfigError> {
+        let published_for = self.published_for();
+        // The keys in it are dropped after the lock is released.
+        let replaced;
+        {
+            let _change = self.0.change.lock().unwrap_or_else(PoisonError::into_inner);
+            let next = change(self.0.schedule.load().settled(now, published_for))?;
+            let next = next.settled(now, published_for);
+            replaced = self.0.schedule.swap(Arc::new(next));
         }
-        if rest.is_empty() {
-            return Err(ConfigError::new(format!(
-                "{key_id:?} is the only signing key: publish another one first"
-            )));
-        }
-        self.0.keys.store(Arc::new(rest));
+        drop(replaced);
         Ok(())
     }
 
@@ -163,70 +197,78 @@ impl SigningKeys {
     /// # Ok::<(), tower_bearer::ConfigError>(())
     /// ```
     pub fn public_key_set(&self) -> String {
-        let keys = self.published(self.0.clock.now());
-        let keys: Vec<Value> = keys
-            .iter()
-            .map(|scheduled| scheduled.key.public_jwk())
-            .collect();
+        let keys = self.current();
+        let keys: Vec<&Value> = keys.public_keys().map(|key| key.jwk()).collect();
         json!({ "keys": keys }).to_string()
     }
 
     /// The ids of the published keys, in the order in which they are used.
     pub fn key_ids(&self) -> Vec<String> {
-        let keys = self.published(self.0.clock.now());
-        keys.iter()
-            .map(|scheduled| scheduled.key.key_id().to_owned())
-            .collect()
+        let keys = self.current();
+        keys.public_keys().map(|key| key.id().to_owned()).collect()
     }
 
     /// The algorithms of the published keys, each once.
     pub(super) fn algorithms(&self) -> Vec<Algorithm> {
         let mut algorithms = Vec::new();
-        for scheduled in self.published(self.0.clock.now()) {
-            let algorithm = scheduled.key.algorithm();
-            if !algorithms.contains(&algorithm) {
-                algorithms.push(algorithm);
+        for key in self.current().public_keys() {
+            if !algorithms.contains(&key.algorithm()) {
+                algorithms.push(key.algorithm());
             }
         }
         algorithms
     }
 
-    /// Says for how long tokens will be good: for so long, at least, former keys are published.
-    pub(super) fn expect_lifetime(&self, lifetime: Duration) {
-        self.0
-            .longest_token
-            .fetch_max(lifetime.as_secs(), Ordering::Relaxed);
+    /// Says how long access tokens are good by default: former keys must be published that long at least.
+    pub(super) fn expect_lifetime(&self, lifetime: Duration) -> Result<(), ConfigError> {
+        let set = Duration::from_secs(self.0.published_for.load(Ordering::Relaxed));
+        if set < lifetime {
+            return Err(ConfigError::new(format!(
+                "former signing keys are published for {} s, and access tokens are good for {} s: set a longer time by \
+                 `SigningKeys::publish_former_for`, or leave it at 24 hours",
+                set.as_secs(),
+                lifetime.as_secs()
+            )));
+        }
+        self.note_lifetime(lifetime);
+        Ok(())
+    }
+
+    fn note_lifetime(&self, lifetime: Duration) {
+        let seconds = lifetime.as_secs();
+        // Most calls find a lifetime that is known, and need not write what other cores read.
+        if self.0.longest_token.load(Ordering::Relaxed) < seconds {
+            self.0.longest_token.fetch_max(seconds, Ordering::Relaxed);
+        }
+    }
+
+    /// How long former keys are published, the leeway of verifiers included.
+    fn published_for(&self) -> Duration {
+        let set = self.0.published_for.load(Ordering::Relaxed);
+        let needed = self.0.longest_token.load(Ordering::Relaxed);
+        Duration::from_secs(set.max(needed)).saturating_add(LEEWAY)
     }
 
     /// An access token with these claims (RFC 9068 §2), good for so long; `None` if the crypto backend fails.
     pub(super) fn sign(&self, claims: &Value, lifetime: Duration) -> Option<String> {
-        self.expect_lifetime(lifetime);
-        let now = self.0.clock.now().as_secs();
-        let keys = self.0.keys.load();
-        let in_use = keys.iter().rfind(|scheduled| scheduled.from <= now);
-        // Whatever the clock says, one signs.
-        in_use.or(keys.first())?.key.sign(claims)
+        self.note_lifetime(lifetime);
+        let now = self.0.clock.now();
+        self.forget_former(now);
+        self.0.schedule.load().signer(now)?.sign(claims)
     }
 
-    /// The keys that are published: all but the former ones whose tokens have all expired.
-    fn published(&self, now: NumericDate) -> Vec<Arc<Scheduled>> {
-        let keys = self.0.keys.load();
-        let longest = Duration::from_secs(self.0.longest_token.load(Ordering::Relaxed));
-        let successors = keys
-            .iter()
-            .skip(1)
-            .map(|next| Some(next.from))
-            .chain([None]);
-        keys.iter()
-            .zip(successors)
-            .filter(|(_, superseded)| {
-                superseded.is_none_or(|at| {
-                    let last = NumericDate::from_secs(at).saturating_add(longest);
-                    now <= last.saturating_add(LEEWAY)
-                })
-            })
-            .map(|(scheduled, _)| Arc::clone(scheduled))
-            .collect()
+    /// The schedule, without what is over by now.
+    fn current(&self) -> Arc<Schedule> {
+        self.forget_former(self.0.clock.now());
+        self.0.schedule.load_full()
+    }
+
+    fn forget_former(&self, now: NumericDate) {
+        let settled = self.0.schedule.load().is_settled(now, self.published_for());
+        if !settled {
+            // Nothing else is changed, which cannot fail.
+            let _ = self.change(now, Ok);
+        }
     }
 }
 
@@ -237,55 +279,4 @@ impl fmt::Debug for SigningKeys {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::clock::ManualClock;
-
-    const MINUTE: Duration = Duration::from_secs(60);
-
-    fn key(id: &str) -> SigningKey {
-        SigningKey::generate(Algorithm::ES256)
-            .unwrap()
-            .with_key_id(id)
-    }
-
-    fn signer(keys: &SigningKeys) -> String {
-        let token = keys.sign(&json!({}), 10 * MINUTE).unwrap();
-        let header = token.split('.').next().unwrap();
-        let header = base64_simd::URL_SAFE_NO_PAD.decode_to_vec(header).unwrap();
-        let header: Value = serde_json::from_slice(&header).unwrap();
-        header["kid"].as_str().unwrap().to_owned()
-    }
-
-    #[test]
-    fn a_key_is_published_before_it_is_used_and_until_its_tokens_have_expired() {
-        let clock = ManualClock::new(NumericDate::from_secs(1_800_000_000));
-        let keys = SigningKeys::with_clock(key("a"), clock.clone());
-        keys.expect_lifetime(10 * MINUTE);
-        keys.rotate(key("b"), 15 * MINUTE).unwrap();
-        for (minutes, signing, published) in [
-            (0, "a", &["a", "b"][..]),
-            (14, "a", &["a", "b"]),
-            (15, "b", &["a", "b"]),
-            // The last token by `a` is good for 10 minutes, and 5 more of leeway.
-            (30, "b", &["a", "b"]),
-            (31, "b", &["b"]),
-        ] {
-            clock.set(NumericDate::from_secs(1_800_000_000 + minutes * 60));
-            assert_eq!(signer(&keys), signing, "{minutes}");
-            assert_eq!(keys.key_ids(), published, "{minutes}");
-        }
-    }
-
-    #[test]
-    fn a_withdrawn_key_is_gone_at_once_but_never_the_last() {
-        let keys = SigningKeys::new(key("a"));
-        assert!(keys.withdraw("a").is_err());
-        assert!(keys.withdraw("b").is_err());
-        assert!(keys.rotate(key("a"), MINUTE).is_err());
-        keys.rotate(key("b"), MINUTE).unwrap();
-        keys.withdraw("a").unwrap();
-        assert_eq!(keys.key_ids(), ["b"]);
-        assert_eq!(signer(&keys), "b");
-    }
-}
+mod tests;
