@@ -67,6 +67,16 @@ pub(super) fn curve_of(name: &ObjectIdentifier) -> Option<Curve> {
     }
 }
 
+/// The name of a curve.
+#[cfg(feature = "_signing")]
+pub(super) const fn name_of(curve: Curve) -> ObjectIdentifier {
+    match curve {
+        Curve::P256 => P256,
+        Curve::P384 => P384,
+        Curve::P521 => P521,
+    }
+}
+
 /// The key in an RSAPublicKey.
 pub(crate) fn rsa_public_key(der: &[u8]) -> Option<Material<'_>> {
     let mut reader = SliceReader::new(der).ok()?;

@@ -10,10 +10,12 @@ mod rust_crypto;
 pub(crate) mod der;
 #[cfg(feature = "jwt")]
 mod ed25519;
+#[cfg(feature = "token-service")]
+pub(crate) mod export;
 #[cfg(feature = "jwt")]
 pub(crate) mod pem;
 #[cfg(feature = "_signing")]
-mod private;
+pub(crate) mod private;
 #[cfg(feature = "jwt")]
 mod roca;
 #[cfg(feature = "_signing")]

@@ -11,6 +11,7 @@ use spki::{
         asn1::{BitStringRef, OctetStringRef, UintRef},
     },
 };
+use zeroize::Zeroizing;
 
 use super::{
     Curve, Material,
@@ -25,12 +26,12 @@ pub(crate) enum PrivateMaterial<'a> {
     Ec {
         curve: Curve,
         /// As long as a coordinate, big-endian.
-        scalar: Vec<u8>,
+        scalar: Zeroizing<Vec<u8>>,
         /// The public key, if the document has it, in any form of SEC 1 §2.3.3.
         point: Option<&'a [u8]>,
     },
     Ed25519 {
-        seed: [u8; 32],
+        seed: Zeroizing<[u8; 32]>,
         point: Option<&'a [u8]>,
     },
 }
@@ -69,7 +70,7 @@ impl<'a> PrivateMaterial<'a> {
             ED25519 if info.algorithm.parameters.is_none() => {
                 let seed: &OctetStringRef = only(private)?;
                 Some(Self::Ed25519 {
-                    seed: seed.as_bytes().try_into().ok()?,
+                    seed: Zeroizing::new(seed.as_bytes().try_into().ok()?),
                     point: match public {
                         Some(public) => Some(public.as_bytes()?),
                         None => None,
@@ -161,7 +162,8 @@ fn ec<'a>(curve: Curve, der: &'a [u8]) -> Option<PrivateMaterial<'a>> {
     }
     // It should be as long as a coordinate, but old programs leave out leading zeros.
     let missing = curve.field_length().checked_sub(scalar.as_bytes().len())?;
-    let mut padded = vec![0; missing];
+    let mut padded = Zeroizing::new(Vec::with_capacity(curve.field_length()));
+    padded.resize(missing, 0);
     padded.extend(scalar.as_bytes());
     Some(PrivateMaterial::Ec {
         curve,
@@ -175,9 +177,6 @@ fn ec<'a>(curve: Curve, der: &'a [u8]) -> Option<PrivateMaterial<'a>> {
 
 impl<'a> RsaNumbers<'a> {
     /// Reads an RSAPrivateKey of two primes.
-    ///
-    /// What RFC 8017 §3.2 demands and one backend does not ask is asked here: d is less than n,
-    /// and the primes are about as long as each other, as those of all generators are.
     fn read(der: &'a [u8]) -> Option<Self> {
         let mut reader = SliceReader::new(der).ok()?;
         let (version, numbers) = reader
@@ -200,14 +199,39 @@ impl<'a> RsaNumbers<'a> {
             })
             .ok()?;
         reader.finish().ok()?;
-        let [n, e, d, p, q, dp, dq, qi] =
-            numbers.map(|number| without_leading_zeros(number.as_bytes()));
+        let [n, e, d, p, q, dp, dq, qi] = numbers.map(|number| number.as_bytes());
+        let numbers = Self {
+            n,
+            e,
+            d,
+            p,
+            q,
+            dp,
+            dq,
+            qi,
+        };
+        numbers.sound().filter(|_| version == 0)
+    }
+
+    /// The numbers without leading zeros, if they may be a key.
+    ///
+    /// What RFC 8017 §3.2 demands and one backend does not ask is asked here: d is less than n,
+    /// and the primes are about as long as each other, as those of all generators are.
+    pub(crate) fn sound(self) -> Option<Self> {
+        let Self {
+            n,
+            e,
+            d,
+            p,
+            q,
+            dp,
+            dq,
+            qi,
+        } = self;
+        let [n, e, d, p, q, dp, dq, qi] = [n, e, d, p, q, dp, dq, qi].map(without_leading_zeros);
         let half = bit_length(n).div_ceil(2);
-        let sound = version == 0
-            && (d.len(), d) < (n.len(), n)
-            && bit_length(p) <= half
-            && bit_length(q) <= half
-            && p != q;
+        let sound =
+            (d.len(), d) < (n.len(), n) && bit_length(p) <= half && bit_length(q) <= half && p != q;
         sound.then_some(Self {
             n,
             e,

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde_json::{Value, json};
+use zeroize::Zeroizing;
 
 use super::{Curve, KeyError, Material, private::PrivateMaterial, verifying::checked};
 use crate::algorithm::Algorithm;
@@ -20,6 +21,8 @@ pub(crate) trait PrivateKey: Sized {
     fn from_private(algorithm: Algorithm, private: &PrivateMaterial<'_>) -> Option<Self>;
     /// The public part, if there is one.
     fn public(&self) -> Option<Parts>;
+    /// The private part, to be written; `None` for a secret.
+    fn private(&self) -> Option<PrivateParts>;
     /// A signature in the form of JWS (RFC 7518 §3).
     fn sign(&self, message: &[u8]) -> Option<Vec<u8>>;
 }
@@ -30,6 +33,20 @@ pub(crate) enum Parts {
     Rsa { n: Vec<u8>, e: Vec<u8> },
     Ec { curve: Curve, point: Vec<u8> },
     Ed25519(Vec<u8>),
+}
+
+/// The private part of a key, as it is written. Its memory is zeroed when it is dropped.
+#[cfg_attr(
+    not(feature = "token-service"),
+    allow(dead_code, reason = "others write no keys")
+)]
+pub(crate) enum PrivateParts {
+    /// Big-endian: d, p, q, d mod (p - 1), d mod (q - 1), 1/q mod p.
+    Rsa([Zeroizing<Vec<u8>>; 6]),
+    /// As long as a coordinate, big-endian.
+    Ec(Zeroizing<Vec<u8>>),
+    /// The seed.
+    Ed25519(Zeroizing<Vec<u8>>),
 }
 
 impl Parts {
@@ -67,14 +84,22 @@ impl<K: PrivateKey> SigningKey<K> {
     pub(crate) fn from_pkcs8_der(algorithm: Algorithm, der: &[u8]) -> Result<Self, KeyError> {
         let not_for = KeyError::Private(algorithm);
         let private = PrivateMaterial::from_pkcs8(der).ok_or(not_for)?;
+        Self::from_private(algorithm, &private)
+    }
+
+    /// A private key by its numbers.
+    pub(crate) fn from_private(
+        algorithm: Algorithm,
+        private: &PrivateMaterial<'_>,
+    ) -> Result<Self, KeyError> {
         if !private.fits(algorithm) {
-            return Err(not_for);
+            return Err(KeyError::Private(algorithm));
         }
         // Before the backend, which may think otherwise, or take long.
         if let Some(public) = private.public() {
             checked(algorithm, &public)?;
         }
-        let key = K::from_private(algorithm, &private).ok_or(KeyError::Inconsistent)?;
+        let key = K::from_private(algorithm, private).ok_or(KeyError::Inconsistent)?;
         let this = Self::with(algorithm, key)?;
         if !private.belongs_to(&this.parts.material()) {
             return Err(KeyError::Inconsistent);
@@ -105,6 +130,12 @@ impl<K: PrivateKey> SigningKey<K> {
 
     pub(crate) fn algorithm(&self) -> Algorithm {
         self.algorithm
+    }
+
+    /// The private and the public part, to be written by `export`.
+    #[cfg(feature = "token-service")]
+    pub(crate) fn parts(&self) -> Option<(PrivateParts, &Parts)> {
+        Some((self.key.private()?, &self.parts))
     }
 
     /// A signature in the form of JWS (RFC 7518 §3).

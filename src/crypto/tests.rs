@@ -18,6 +18,8 @@ mod odd_private_keys;
 #[cfg(feature = "_signing")]
 mod odd_signatures;
 mod vectors;
+#[cfg(feature = "token-service")]
+mod written_keys;
 
 /// Why every backend refuses the key, if they do.
 fn refusal(algorithm: Algorithm, material: &Material<'_>) -> Option<KeyError> {

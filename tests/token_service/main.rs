@@ -37,3 +37,4 @@ mod requests;
 mod revocation;
 mod rfc6749;
 mod secrets;
+mod signing_keys;

@@ -1,7 +1,9 @@
 //! Signing with AWS-LC.
 
 use aws_lc_rs::{
-    agreement, hmac, rand,
+    agreement,
+    encoding::{AsBigEndian, AsDer, Curve25519SeedBin, EcPrivateKeyBin, Pkcs8V1Der},
+    hmac, rand,
     rsa::{KeyPairComponents, KeySize},
     signature::{
         ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING,
@@ -10,13 +12,14 @@ use aws_lc_rs::{
         RSA_PSS_SHA384, RSA_PSS_SHA512, RsaKeyPair, RsaPublicKeyComponents, RsaSignatureEncoding,
     },
 };
+use zeroize::Zeroizing;
 
 use crate::{
     algorithm::Algorithm,
     crypto::{
         Curve, Material, der,
         private::PrivateMaterial,
-        signing::{self, Parts},
+        signing::{self, Parts, PrivateParts},
     },
 };
 
@@ -89,7 +92,7 @@ impl signing::PrivateKey for PrivateKey {
                 Some(Self::Ec(pair.ok()?, *curve))
             }
             PrivateMaterial::Ed25519 { seed, .. } => {
-                let pair = Ed25519KeyPair::from_seed_unchecked(seed).ok()?;
+                let pair = Ed25519KeyPair::from_seed_unchecked(&seed[..]).ok()?;
                 Some(Self::Ed25519(pair))
             }
         }
@@ -110,6 +113,32 @@ impl signing::PrivateKey for PrivateKey {
                 point: pair.public_key().as_ref().to_vec(),
             }),
             Self::Ed25519(pair) => Some(Parts::Ed25519(pair.public_key().as_ref().to_vec())),
+        }
+    }
+
+    fn private(&self) -> Option<PrivateParts> {
+        match self {
+            Self::Hmac(_) => None,
+            Self::Rsa(pair, _) => {
+                let document: Pkcs8V1Der<'static> = pair.as_der().ok()?;
+                match PrivateMaterial::from_pkcs8(document.as_ref())? {
+                    PrivateMaterial::Rsa(key) => Some(PrivateParts::Rsa(
+                        [key.d, key.p, key.q, key.dp, key.dq, key.qi]
+                            .map(|number| Zeroizing::new(number.to_vec())),
+                    )),
+                    _ => None,
+                }
+            }
+            Self::Ec(pair, _) => {
+                let scalar: EcPrivateKeyBin<'static> = pair.private_key().as_be_bytes().ok()?;
+                Some(PrivateParts::Ec(Zeroizing::new(scalar.as_ref().to_vec())))
+            }
+            Self::Ed25519(pair) => {
+                let seed: Curve25519SeedBin<'static> = pair.seed().ok()?.as_be_bytes().ok()?;
+                Some(PrivateParts::Ed25519(Zeroizing::new(
+                    seed.as_ref().to_vec(),
+                )))
+            }
         }
     }
 

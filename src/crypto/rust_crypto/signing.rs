@@ -7,13 +7,14 @@ use rsa::{
     traits::{PrivateKeyParts, PublicKeyParts},
 };
 use sha2::{Digest, Sha256, Sha384, Sha512};
+use zeroize::Zeroizing;
 
 use crate::{
     algorithm::Algorithm,
     crypto::{
         Curve,
         private::{PrivateMaterial, RsaNumbers},
-        signing::{self, Parts},
+        signing::{self, Parts, PrivateParts},
         verifying::without_leading_zeros,
     },
 };
@@ -108,6 +109,34 @@ impl signing::PrivateKey for PrivateKey {
             }
         };
         Some(Parts::Ec { curve, point })
+    }
+
+    fn private(&self) -> Option<PrivateParts> {
+        let scalar = |bytes: &[u8]| PrivateParts::Ec(Zeroizing::new(bytes.to_vec()));
+        Some(match self {
+            Self::Hs256(_) | Self::Hs384(_) | Self::Hs512(_) => return None,
+            Self::Rsa(key, _) => {
+                let number = |number: &BoxedUint| {
+                    let bytes = Zeroizing::new(number.to_be_bytes());
+                    Zeroizing::new(without_leading_zeros(&bytes).to_vec())
+                };
+                let [p, q] = key.primes() else {
+                    return None;
+                };
+                PrivateParts::Rsa([
+                    number(key.d()),
+                    number(p),
+                    number(q),
+                    number(key.dp()?),
+                    number(key.dq()?),
+                    number(&key.crt_coefficient()?),
+                ])
+            }
+            Self::Es256(key) => scalar(&Zeroizing::new(key.to_bytes())),
+            Self::Es384(key) => scalar(&Zeroizing::new(key.to_bytes())),
+            Self::Es512(key) => scalar(&Zeroizing::new(key.to_bytes())),
+            Self::EdDsa(key) => PrivateParts::Ed25519(Zeroizing::new(key.to_bytes().to_vec())),
+        })
     }
 
     fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {

@@ -3,21 +3,47 @@
 use std::{fmt, sync::Arc};
 
 use serde_json::{Value, json};
+use zeroize::Zeroizing;
 
+use super::jwk;
 use crate::{
     algorithm::Algorithm,
-    crypto::{self, pem, sha256},
+    clock::NumericDate,
+    crypto::{
+        self,
+        export::{self, PrivateMembers},
+        pem, sha256,
+    },
     error::ConfigError,
 };
 
 /// A private key that signs access tokens. Its `Debug` shows its id and algorithm alone.
 ///
-/// One that lives longer than the process is made once, and kept where secrets are kept:
+/// A server that people rely on has a key that lives longer than the process. It is made once, and kept where secrets
+/// are kept:
 ///
 /// ```sh
 /// openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out signing-key.pem    # ES256
 /// openssl genpkey -algorithm ed25519 -out signing-key.pem                                # EdDSA
 /// openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out signing-key.pem      # RS256, PS256
+/// ```
+///
+/// Or by this crate, as PEM or as a JWK:
+///
+/// ```
+/// use tower_bearer::{Algorithm, token_service::SigningKey};
+///
+/// let key = SigningKey::generate(Algorithm::ES256)?;
+/// let pem = key.to_pem()?;
+/// assert!(pem.expose().starts_with("-----BEGIN PRIVATE KEY-----\n"));
+///
+/// let again = SigningKey::from_pem(Algorithm::ES256, pem.expose())?;
+/// assert_eq!(again.key_id(), key.key_id());
+///
+/// // A JWK also holds the algorithm and the id.
+/// let again = SigningKey::from_jwk(key.with_key_id("2026-01").to_jwk()?.expose())?;
+/// assert_eq!(again.key_id(), "2026-01");
+/// # Ok::<(), tower_bearer::ConfigError>(())
 /// ```
 pub struct SigningKey {
     key: crypto::SigningKey,
@@ -84,7 +110,7 @@ impl SigningKey {
     pub fn from_pem(algorithm: Algorithm, pem: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
         let pem = pem::read(pem.as_ref(), "PRIVATE KEY")?;
         match &*pem.label {
-            "PRIVATE KEY" => Self::from_der(algorithm, pem.contents),
+            "PRIVATE KEY" => Self::from_der(algorithm, &*Zeroizing::new(pem.contents)),
             label @ ("EC PRIVATE KEY" | "RSA PRIVATE KEY" | "ENCRYPTED PRIVATE KEY") => {
                 Err(ConfigError::new(format!(
                     "PEM of the type {label:?}; write it anew as PKCS#8 by `openssl pkcs8 -topk8 -nocrypt -in \
@@ -108,7 +134,37 @@ impl SigningKey {
         Self::of(key)
     }
 
-    fn of(key: crypto::SigningKey) -> Result<Self, ConfigError> {
+    /// Reads a private key from a JWK (RFC 7517, RFC 7518 §6, RFC 8037): of type `RSA` with two primes, `EC` or `OKP`.
+    ///
+    /// Its `alg` becomes the algorithm. A JWK of type `RSA` must have one; for the others it follows from the curve. Its
+    /// `kid` becomes the id. Without `kid` the id is the thumbprint of the public key (RFC 7638).
+    ///
+    /// # Errors
+    /// Returns a [`ConfigError`] if the text is not a JWK, lacks the private members, is not meant for signing (`use`,
+    /// `key_ops`, `alg`), or if its numbers contradict each other. The error shows no private member.
+    pub fn from_jwk(json: &str) -> Result<Self, ConfigError> {
+        jwk::read(json).map_err(|reason| ConfigError::new(format!("JWK not usable: {reason}")))
+    }
+
+    /// Writes the private key in PEM: `PRIVATE KEY` (PKCS#8, RFC 5958), as OpenSSL does.
+    ///
+    /// # Errors
+    /// Returns a [`ConfigError`] if the crypto backend fails.
+    pub fn to_pem(&self) -> Result<PrivateKeyText, ConfigError> {
+        let parts = self.key.parts();
+        let pem = parts.and_then(|(private, public)| export::pem(&private, public));
+        pem.map(PrivateKeyText).ok_or_else(not_written)
+    }
+
+    /// Writes the private key as a JWK (RFC 7517 §4), with `use`, `alg` and `kid`.
+    ///
+    /// # Errors
+    /// Returns a [`ConfigError`] if the crypto backend fails.
+    pub fn to_jwk(&self) -> Result<PrivateKeyText, ConfigError> {
+        self.write_jwk(None).map(PrivateKeyText)
+    }
+
+    pub(super) fn of(key: crypto::SigningKey) -> Result<Self, ConfigError> {
         let jwk = key.public_jwk(None);
         let id = thumbprint(&jwk).ok_or(ConfigError::new(
             "the public key of the signing key cannot be written",
@@ -135,6 +191,16 @@ impl SigningKey {
         self.public.algorithm()
     }
 
+    /// As a JWK with the time from which it is used, which is left out where there is none.
+    pub(super) fn write_jwk(
+        &self,
+        use_from: Option<NumericDate>,
+    ) -> Result<Zeroizing<String>, ConfigError> {
+        let (private, _) = self.key.parts().ok_or_else(not_written)?;
+        jwk::write(&self.public.jwk, &PrivateMembers::of(&private), use_from)
+            .ok_or_else(not_written)
+    }
+
     pub(super) fn public(&self) -> &Arc<PublicKey> {
         &self.public
     }
@@ -151,6 +217,26 @@ impl SigningKey {
         token.push('.');
         token.push_str(&encode(&signature));
         Some(token)
+    }
+}
+
+fn not_written() -> ConfigError {
+    ConfigError::new("the signing key cannot be written: the crypto backend failed")
+}
+
+/// A private key, written. `Debug` hides it, and its memory is zeroed when it is dropped.
+pub struct PrivateKeyText(Zeroizing<String>);
+
+impl PrivateKeyText {
+    /// The text, to be kept where secrets are kept.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for PrivateKeyText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PrivateKeyText(…)")
     }
 }
 

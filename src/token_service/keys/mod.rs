@@ -20,11 +20,12 @@ use crate::{
     revocation::LEEWAY,
 };
 
+mod jwk;
 mod key;
 mod publish;
 mod schedule;
 
-pub use key::SigningKey;
+pub use key::{PrivateKeyText, SigningKey};
 pub use publish::ServeKeySet;
 
 use schedule::Schedule;

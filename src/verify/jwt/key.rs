@@ -14,7 +14,7 @@ use crate::{
     error::ConfigError,
 };
 
-mod jwk;
+pub(crate) mod jwk;
 mod set;
 
 #[cfg(feature = "jwks")]

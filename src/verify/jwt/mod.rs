@@ -36,6 +36,8 @@ pub use builder::JwtVerifierBuilder;
 pub use issuer::TrustedIssuer;
 #[cfg(feature = "jwks")]
 pub(crate) use key::PublishedKeys;
+#[cfg(feature = "token-service")]
+pub(crate) use key::jwk;
 pub use key::{Key, KeySet, SkippedKey};
 #[cfg(feature = "token-service")]
 pub(crate) use names::check_name;

@@ -14,12 +14,12 @@ use crate::{
 
 /// A JWK that cannot be used.
 #[derive(Debug)]
-pub(super) struct Unusable {
-    pub(super) key_id: Option<String>,
-    pub(super) reason: Reason,
+pub(crate) struct Unusable {
+    pub(crate) key_id: Option<String>,
+    pub(crate) reason: Reason,
 }
 
-pub(super) type Reason = Cow<'static, str>;
+pub(crate) type Reason = Cow<'static, str>;
 
 /// The members that only a private key has (RFC 7518 §6.2.2, §6.3.2, RFC 8037 §2), and the secret
 /// of a symmetric one.
@@ -39,14 +39,14 @@ pub(super) fn parse(json: &str) -> Result<Key, Unusable> {
     Jwk::read(json)?.into_key()
 }
 
-pub(super) struct Jwk<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+pub(crate) struct Jwk<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 type Entries = Vec<(Algorithm, VerifyingKey)>;
 
 impl<'a> Jwk<'a> {
     /// Reads the members. Those that are `null` count as absent: many libraries write all members
     /// that they know.
-    pub(super) fn read(json: &'a str) -> Result<Self, Unusable> {
+    pub(crate) fn read(json: &'a str) -> Result<Self, Unusable> {
         let unusable = |reason: &'static str| Unusable {
             key_id: None,
             reason: reason.into(),
@@ -99,7 +99,7 @@ impl<'a> Jwk<'a> {
 
     /// The key for each of its algorithms.
     fn key(&self) -> Result<Entries, Reason> {
-        self.is_for_verifying()?;
+        self.is_for("verify")?;
         let algorithm = self.algorithm()?;
         let kind = match self.text("kty")? {
             Some(kind) => kind,
@@ -155,8 +155,8 @@ impl<'a> Jwk<'a> {
         entries.map_err(|error| error.to_string().into())
     }
 
-    /// RFC 7517 §4.2 and §4.3.
-    fn is_for_verifying(&self) -> Result<(), Reason> {
+    /// Whether it may be used for the operation, `verify` or `sign` (RFC 7517 §4.2 and §4.3).
+    pub(crate) fn is_for(&self, operation: &str) -> Result<(), Reason> {
         match self.text("use")? {
             None => {}
             Some(purpose) if purpose == "sig" => {}
@@ -165,15 +165,15 @@ impl<'a> Jwk<'a> {
             }
         }
         if let Some(operations) = self.value::<Vec<Text<'_>>>("key_ops", "an array of strings")?
-            && !operations.iter().any(|operation| operation.0 == "verify")
+            && !operations.iter().any(|listed| listed.0 == operation)
         {
-            return Err("`key_ops` is without \"verify\"".into());
+            return Err(format!("`key_ops` is without {operation:?}").into());
         }
         Ok(())
     }
 
     /// RFC 7517 §4.4. The algorithms of encryption are unknown here, which is as it should be.
-    fn algorithm(&self) -> Result<Option<Algorithm>, Reason> {
+    pub(crate) fn algorithm(&self) -> Result<Option<Algorithm>, Reason> {
         match self.text("alg")? {
             None => Ok(None),
             Some(name) => match Algorithm::from_name(&name) {
@@ -183,7 +183,7 @@ impl<'a> Jwk<'a> {
         }
     }
 
-    fn curve(&self) -> Result<Curve, Reason> {
+    pub(crate) fn curve(&self) -> Result<Curve, Reason> {
         let name = self.required("crv")?;
         [Curve::P256, Curve::P384, Curve::P521]
             .into_iter()
@@ -193,7 +193,7 @@ impl<'a> Jwk<'a> {
 
     /// The point in the uncompressed form. Each coordinate has the full length of the field,
     /// leading zeros included (RFC 7518 §6.2.1.2).
-    fn point(&self, curve: Curve) -> Result<Vec<u8>, Reason> {
+    pub(crate) fn point(&self, curve: Curve) -> Result<Vec<u8>, Reason> {
         let length = curve.field_length();
         let mut point = vec![4];
         for name in ["x", "y"] {
@@ -212,30 +212,34 @@ impl<'a> Jwk<'a> {
     }
 
     /// A member in base64url without padding (RFC 7515 §2).
-    fn bytes(&self, name: &str) -> Result<Vec<u8>, Reason> {
+    pub(crate) fn bytes(&self, name: &str) -> Result<Vec<u8>, Reason> {
         let text = self.required(name)?;
         base64_simd::URL_SAFE_NO_PAD
             .decode_to_vec(text.as_bytes())
             .map_err(|_| format!("`{name}` is not base64url without padding").into())
     }
 
-    fn required(&self, name: &str) -> Result<Cow<'a, str>, Reason> {
+    pub(crate) fn required(&self, name: &str) -> Result<Cow<'a, str>, Reason> {
         self.text(name)?
             .ok_or_else(|| format!("no `{name}`").into())
     }
 
-    fn text(&self, name: &str) -> Result<Option<Cow<'a, str>>, Reason> {
+    pub(crate) fn text(&self, name: &str) -> Result<Option<Cow<'a, str>>, Reason> {
         Ok(self.value::<Text<'a>>(name, "a string")?.map(|text| text.0))
     }
 
-    fn value<T: Deserialize<'a>>(&self, name: &str, kind: &str) -> Result<Option<T>, Reason> {
+    pub(crate) fn value<T: Deserialize<'a>>(
+        &self,
+        name: &str,
+        kind: &str,
+    ) -> Result<Option<T>, Reason> {
         self.member(name)
             .map(|value| serde_json::from_str(value.get()))
             .transpose()
             .map_err(|_| format!("`{name}` is not {kind}").into())
     }
 
-    fn member(&self, name: &str) -> Option<&'a RawValue> {
+    pub(crate) fn member(&self, name: &str) -> Option<&'a RawValue> {
         self.0
             .iter()
             .find(|(member, _)| member == name)
@@ -262,7 +266,7 @@ fn unknown(member: &str, value: &str) -> Reason {
 }
 
 /// What others wrote, fit for a log line: escaped, and not long.
-pub(super) fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     const LONGEST: usize = 64;
     let mut shown: String = text.chars().take(LONGEST).collect();
     if shown.len() < text.len() {
