@@ -92,3 +92,23 @@ pub(crate) fn rsa_public_key(der: &[u8]) -> Option<Material<'_>> {
         e: e.as_bytes(),
     })
 }
+
+/// A signature in DER (RFC 3279 §2.2.3), in the form of JWS (RFC 7518 §3.4).
+#[cfg(feature = "token-service")]
+pub(crate) fn ecdsa_signature(der: &[u8], curve: Curve) -> Option<Vec<u8>> {
+    let mut reader = SliceReader::new(der).ok()?;
+    let (r, s) = reader
+        .sequence(|inner| {
+            let (r, s): (UintRef<'_>, UintRef<'_>) = (inner.decode()?, inner.decode()?);
+            Ok::<_, spki::der::Error>((r, s))
+        })
+        .ok()?;
+    reader.finish().ok()?;
+    let mut signature = Vec::with_capacity(curve.field_length().saturating_mul(2));
+    for number in [r, s] {
+        let missing = curve.field_length().checked_sub(number.as_bytes().len())?;
+        signature.resize(signature.len().saturating_add(missing), 0);
+        signature.extend(number.as_bytes());
+    }
+    Some(signature)
+}

@@ -39,6 +39,9 @@ pub(crate) type VerifyingKey = verifying::Verifying<backend::PublicKey>;
 #[cfg(feature = "_signing")]
 pub(crate) type SigningKey = signing::SigningKey<backend::PrivateKey>;
 
+#[cfg(feature = "token-service")]
+pub(crate) use signing::{Parts, PrivateParts};
+
 /// Random bytes, fit for secrets; `None` if the operating system gives none.
 #[cfg(feature = "token-service")]
 pub(crate) fn random<const N: usize>() -> Option<[u8; N]> {

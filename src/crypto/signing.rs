@@ -5,6 +5,8 @@ use std::fmt;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
+#[cfg(feature = "token-service")]
+use super::verifying::without_leading_zeros;
 use super::{Curve, KeyError, Material, private::PrivateMaterial, verifying::checked};
 use crate::algorithm::Algorithm;
 
@@ -50,7 +52,7 @@ pub(crate) enum PrivateParts {
 }
 
 impl Parts {
-    fn material(&self) -> Material<'_> {
+    pub(crate) fn material(&self) -> Material<'_> {
         match self {
             Self::Secret(secret) => Material::Hmac(secret),
             Self::Rsa { n, e } => Material::Rsa { n, e },
@@ -151,8 +153,32 @@ impl<K: PrivateKey> SigningKey<K> {
 
     /// The same as a JWK (RFC 7517 §4).
     pub(crate) fn public_jwk(&self, key_id: Option<&str>) -> Value {
+        self.parts.jwk(self.algorithm, key_id)
+    }
+}
+
+impl Parts {
+    /// What a public key is made of, to be kept.
+    #[cfg(feature = "token-service")]
+    pub(crate) fn of(material: &Material<'_>) -> Self {
+        match *material {
+            Material::Hmac(secret) => Self::Secret(secret.to_vec()),
+            Material::Rsa { n, e } => Self::Rsa {
+                n: without_leading_zeros(n).to_vec(),
+                e: without_leading_zeros(e).to_vec(),
+            },
+            Material::Ec { curve, point } => Self::Ec {
+                curve,
+                point: point.to_vec(),
+            },
+            Material::Ed25519(point) => Self::Ed25519(point.to_vec()),
+        }
+    }
+
+    /// As a JWK (RFC 7517 §4).
+    pub(crate) fn jwk(&self, algorithm: Algorithm, key_id: Option<&str>) -> Value {
         let encode = |bytes: &[u8]| base64_simd::URL_SAFE_NO_PAD.encode_to_string(bytes);
-        let mut jwk = match &self.parts {
+        let mut jwk = match self {
             Parts::Secret(secret) => json!({ "kty": "oct", "k": encode(secret) }),
             Parts::Rsa { n, e } => json!({ "kty": "RSA", "n": encode(n), "e": encode(e) }),
             Parts::Ec { curve, point } => {
@@ -166,7 +192,7 @@ impl<K: PrivateKey> SigningKey<K> {
         };
         if let Some(members) = jwk.as_object_mut() {
             members.insert("use".into(), "sig".into());
-            members.insert("alg".into(), self.algorithm.as_str().into());
+            members.insert("alg".into(), algorithm.as_str().into());
             if let Some(key_id) = key_id {
                 members.insert("kid".into(), key_id.into());
             }

@@ -206,7 +206,7 @@ impl AuthorizationServerBuilder {
         self
     }
 
-    /// Sets how long a store may take for one operation. The default is 5 seconds.
+    /// Sets how long a store or a [`Signer`](super::Signer) may take for one operation. The default is 5 seconds.
     pub fn store_timeout(mut self, time: Duration) -> Self {
         self.settings.store_timeout = time;
         self

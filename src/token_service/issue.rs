@@ -47,7 +47,7 @@ impl Server {
     ) -> Result<Tokens, Refusal> {
         let now = self.clock.now();
         let lifetime = self.access_token_lifetime(client);
-        let access_token = self.access_token(&grant, now, lifetime)?;
+        let access_token = self.access_token(&grant, now, lifetime).await?;
         let scope = grant.scope.clone();
         let refresh_token = if with_refresh_token && client.may_use(GrantType::RefreshToken) {
             let issued = access_token.issued();
@@ -122,7 +122,7 @@ impl Server {
             .as_secs()
     }
 
-    pub(super) fn access_token(
+    pub(super) async fn access_token(
         &self,
         grant: &Grant,
         now: NumericDate,
@@ -139,7 +139,9 @@ impl Server {
             expires_at,
         };
         let claims = token.claims(self.extra_claims.as_deref());
-        let text = self.keys.sign(&claims, lifetime).ok_or_else(no_crypto)?;
+        let timeout = self.settings.store_timeout;
+        let text = self.keys.sign(&claims, lifetime, timeout).await;
+        let text = text.map_err(|error| Refusal::unavailable("signing_failed", error))?;
         Ok(SignedToken {
             text,
             id,

@@ -82,7 +82,7 @@ impl Server {
             Rotated::Rotated { .. } | Rotated::Again { .. } => {
                 let still = still_granted(&family.grant, &self.whole_grant(&client));
                 let grant = narrowed(&still.ok_or_else(|| invalid("grant_withdrawn"))?, asked)?;
-                let access_token = self.access_token(&grant, now, lifetime)?;
+                let access_token = self.access_token(&grant, now, lifetime).await?;
                 rotation.issued = Some(access_token.issued());
                 Some((access_token, grant.scope))
             }

@@ -1,7 +1,14 @@
-//! Signing keys, written and read.
+//! Signing keys: written and read, and those that are elsewhere.
+
+use std::time::Duration;
 
 use serde_json::{Value, json};
-use tower_bearer::{Algorithm, token_service::SigningKey};
+use tower_bearer::{
+    Algorithm, BoxFuture, StoreError,
+    token_service::{IssueErrorKind, Signer, SigningKey},
+};
+
+use crate::lab::Lab;
 
 const P256: &str = include_str!("../support/keys/p256.pem");
 const P384: &str = include_str!("../support/keys/p384.pem");
@@ -133,4 +140,46 @@ fn nothing_that_debug_shows_is_secret() {
         !shown.contains("BEGIN") && !shown.contains("MIG"),
         "{shown}"
     );
+}
+
+/// A key management service that cannot be reached.
+struct Down;
+
+impl Signer for Down {
+    fn sign(&self, _: &[u8]) -> BoxFuture<Result<Vec<u8>, StoreError>> {
+        Box::pin(async { Err(StoreError::new("connection refused")) })
+    }
+}
+
+#[tokio::test]
+async fn where_nobody_signs_the_answer_is_503_and_the_refresh_token_is_good_as_before() {
+    let lab = Lab::new();
+    let refresh_token = lab.refresh_token().await;
+    let public = SigningKey::generate(Algorithm::ES256)
+        .unwrap()
+        .to_jwk()
+        .unwrap();
+    let mut public: Value = serde_json::from_str(public.expose()).unwrap();
+    public.as_object_mut().unwrap().remove("d");
+    let down = SigningKey::from_signer(Algorithm::ES256, public.to_string(), Down).unwrap();
+    let id = down.key_id().to_owned();
+    lab.keys.rotate(down, Duration::ZERO).unwrap();
+
+    let answer = lab.refresh(&refresh_token).await;
+    assert_eq!(answer.status, 503);
+    assert!(answer.header("retry-after").is_some());
+    assert!(!answer.body.contains("refused"), "{}", answer.body);
+    let error = lab.server.issue("svc", "user", None).await.unwrap_err();
+    assert_eq!(error.kind(), IssueErrorKind::Unavailable);
+    // Its public key is published like any other.
+    assert!(
+        lab.keys
+            .public_key_set()
+            .contains(public["x"].as_str().unwrap())
+    );
+
+    let key = SigningKey::generate(Algorithm::ES256).unwrap();
+    lab.keys.rotate(key, Duration::ZERO).unwrap();
+    lab.keys.withdraw(&id).unwrap();
+    assert_eq!(lab.refresh(&refresh_token).await.status, 200);
 }

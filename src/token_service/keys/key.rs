@@ -1,20 +1,24 @@
 //! [`SigningKey`]: one private key.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::jwk;
+use super::{
+    jwk,
+    signer::{Remote, Signer},
+};
 use crate::{
     algorithm::Algorithm,
     clock::NumericDate,
     crypto::{
-        self,
+        self, Parts, PrivateParts,
         export::{self, PrivateMembers},
         pem, sha256,
     },
     error::ConfigError,
+    store::StoreError,
 };
 
 /// A private key that signs access tokens. Its `Debug` shows its id and algorithm alone.
@@ -46,8 +50,15 @@ use crate::{
 /// # Ok::<(), tower_bearer::ConfigError>(())
 /// ```
 pub struct SigningKey {
-    key: crypto::SigningKey,
+    key: Private,
     public: Arc<PublicKey>,
+}
+
+// There are few.
+#[allow(clippy::large_enum_variant)]
+enum Private {
+    Here(crypto::SigningKey),
+    Elsewhere(Remote),
 }
 
 /// What everybody may know of a signing key.
@@ -149,27 +160,49 @@ impl SigningKey {
     /// Writes the private key in PEM: `PRIVATE KEY` (PKCS#8, RFC 5958), as OpenSSL does.
     ///
     /// # Errors
-    /// Returns a [`ConfigError`] if the crypto backend fails.
+    /// Returns a [`ConfigError`] if a [`Signer`] has the private key, or if the crypto backend fails.
     pub fn to_pem(&self) -> Result<PrivateKeyText, ConfigError> {
-        let parts = self.key.parts();
-        let pem = parts.and_then(|(private, public)| export::pem(&private, public));
+        let (private, public) = self.parts()?;
+        let pem = export::pem(&private, public);
         pem.map(PrivateKeyText).ok_or_else(not_written)
     }
 
     /// Writes the private key as a JWK (RFC 7517 §4), with `use`, `alg` and `kid`.
     ///
     /// # Errors
-    /// Returns a [`ConfigError`] if the crypto backend fails.
+    /// Returns a [`ConfigError`] if a [`Signer`] has the private key, or if the crypto backend fails.
     pub fn to_jwk(&self) -> Result<PrivateKeyText, ConfigError> {
         self.write_jwk(None).map(PrivateKeyText)
     }
 
+    /// A key that a [`Signer`] signs with, such as a key management service.
+    ///
+    /// `public_key` is the public key as the service gives it: PEM (`PUBLIC KEY`), DER (SubjectPublicKeyInfo), or a JWK
+    /// in JSON. Each signature is verified by it before a token is answered.
+    ///
+    /// # Errors
+    /// Returns a [`ConfigError`] if the public key cannot be read, or is not one for the algorithm.
+    pub fn from_signer(
+        algorithm: Algorithm,
+        public_key: impl AsRef<[u8]>,
+        signer: impl Signer,
+    ) -> Result<Self, ConfigError> {
+        asymmetric(algorithm)?;
+        let remote = Remote::new(algorithm, public_key.as_ref(), signer)?;
+        let jwk = remote.public().jwk(algorithm, None);
+        Self::with(Private::Elsewhere(remote), algorithm, jwk)
+    }
+
     pub(super) fn of(key: crypto::SigningKey) -> Result<Self, ConfigError> {
-        let jwk = key.public_jwk(None);
+        let (algorithm, jwk) = (key.algorithm(), key.public_jwk(None));
+        Self::with(Private::Here(key), algorithm, jwk)
+    }
+
+    fn with(key: Private, algorithm: Algorithm, jwk: Value) -> Result<Self, ConfigError> {
         let id = thumbprint(&jwk).ok_or(ConfigError::new(
             "the public key of the signing key cannot be written",
         ))?;
-        let public = Arc::new(PublicKey::new(key.algorithm(), jwk, id));
+        let public = Arc::new(PublicKey::new(algorithm, jwk, id));
         Ok(Self { key, public })
     }
 
@@ -196,27 +229,46 @@ impl SigningKey {
         &self,
         use_from: Option<NumericDate>,
     ) -> Result<Zeroizing<String>, ConfigError> {
-        let (private, _) = self.key.parts().ok_or_else(not_written)?;
+        let (private, _) = self.parts()?;
         jwk::write(&self.public.jwk, &PrivateMembers::of(&private), use_from)
             .ok_or_else(not_written)
+    }
+
+    fn parts(&self) -> Result<(PrivateParts, &Parts), ConfigError> {
+        match &self.key {
+            Private::Here(key) => key.parts().ok_or_else(not_written),
+            Private::Elsewhere(_) => Err(ConfigError::new(format!(
+                "the signing key {:?} cannot be written: its signer has it, and not this process",
+                self.key_id()
+            ))),
+        }
     }
 
     pub(super) fn public(&self) -> &Arc<PublicKey> {
         &self.public
     }
 
-    /// A token with these claims; `None` if the crypto backend fails.
-    pub(super) fn sign(&self, claims: &Value) -> Option<String> {
+    /// A token with these claims. A signer elsewhere has so much time.
+    pub(super) async fn sign(
+        &self,
+        claims: &Value,
+        timeout: Duration,
+    ) -> Result<String, StoreError> {
         let encode = |bytes: &[u8]| base64_simd::URL_SAFE_NO_PAD.encode_to_string(bytes);
         let mut token = format!(
             "{}.{}",
             self.public.header,
-            encode(&serde_json::to_vec(claims).ok()?)
+            encode(&serde_json::to_vec(claims).map_err(StoreError::new)?)
         );
-        let signature = self.key.sign(token.as_bytes()).ok()?;
+        let signature = match &self.key {
+            Private::Here(key) => key
+                .sign(token.as_bytes())
+                .map_err(|error| StoreError::new(error.to_string()))?,
+            Private::Elsewhere(remote) => remote.sign(token.as_bytes(), timeout).await?,
+        };
         token.push('.');
         token.push_str(&encode(&signature));
-        Some(token)
+        Ok(token)
     }
 }
 

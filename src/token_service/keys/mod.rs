@@ -1,5 +1,5 @@
 //! [`SigningKeys`]: the keys that access tokens are signed with, and their rotation. One key is in `key`; which key
-//! signs when, in `schedule`; how they are published, in `publish`.
+//! signs when, in `schedule`; keys that are elsewhere, in `signer`; how they are published, in `publish`.
 
 use std::{
     fmt,
@@ -18,15 +18,18 @@ use crate::{
     clock::{Clock, NumericDate, SystemClock},
     error::ConfigError,
     revocation::LEEWAY,
+    store::StoreError,
 };
 
 mod jwk;
 mod key;
 mod publish;
 mod schedule;
+mod signer;
 
 pub use key::{PrivateKeyText, SigningKey};
 pub use publish::ServeKeySet;
+pub use signer::Signer;
 
 use schedule::Schedule;
 
@@ -250,12 +253,19 @@ impl SigningKeys {
         Duration::from_secs(set.max(needed)).saturating_add(LEEWAY)
     }
 
-    /// An access token with these claims (RFC 9068 §2), good for so long; `None` if the crypto backend fails.
-    pub(super) fn sign(&self, claims: &Value, lifetime: Duration) -> Option<String> {
+    /// An access token with these claims (RFC 9068 §2), good for so long. A [`Signer`] has so much time for it.
+    pub(super) async fn sign(
+        &self,
+        claims: &Value,
+        lifetime: Duration,
+        timeout: Duration,
+    ) -> Result<String, StoreError> {
         self.note_lifetime(lifetime);
         let now = self.0.clock.now();
         self.forget_former(now);
-        self.0.schedule.load().signer(now)?.sign(claims)
+        let key = self.0.schedule.load().signer(now).map(Arc::clone);
+        let key = key.ok_or_else(|| StoreError::new("there is no signing key"))?;
+        key.sign(claims, timeout).await
     }
 
     /// The schedule, without what is over by now.

@@ -1,5 +1,7 @@
 //! Schedules of keys on a clock that the tests move.
 
+use futures_util::FutureExt;
+
 use super::*;
 use crate::clock::ManualClock;
 
@@ -12,7 +14,8 @@ fn key(id: &str) -> SigningKey {
 }
 
 fn signer(keys: &SigningKeys) -> String {
-    let token = keys.sign(&json!({}), MINUTE).unwrap();
+    let token = keys.sign(&json!({}), MINUTE, MINUTE).now_or_never();
+    let token = token.unwrap().unwrap();
     let header = token.split('.').next().unwrap();
     let header = base64_simd::URL_SAFE_NO_PAD.decode_to_vec(header).unwrap();
     let header: Value = serde_json::from_slice(&header).unwrap();
@@ -134,7 +137,7 @@ fn the_clock_is_asked_without_a_lock() {
         |keys: &SigningKeys| keys.rotate(key("c"), MINUTE).unwrap(),
         |keys: &SigningKeys| keys.withdraw("c").unwrap(),
         |keys: &SigningKeys| drop(keys.public_key_set()),
-        |keys: &SigningKeys| drop(keys.sign(&json!({}), MINUTE)),
+        |keys: &SigningKeys| drop(signer(keys)),
     ] {
         clock.1.store(true, Ordering::SeqCst);
         ask(&keys);
