@@ -35,7 +35,10 @@ pub use direct::{IssueError, IssueErrorKind, IssuedTokens};
 pub use endpoint::{TokenFuture, TokenService};
 pub use grant::Grant;
 pub use grant_type::GrantType;
-pub use keys::{PrivateKeyText, ServeKeySet, Signer, SigningKey, SigningKeys};
+pub use keys::{
+    PrivateKeyText, ScheduledKey, ServeKeySet, Signer, SigningKey, SigningKeyFile,
+    SigningKeySource, SigningKeys, SigningKeysLoader,
+};
 pub use limit::FailureLimit;
 pub use metadata::ServeMetadata;
 #[cfg(feature = "redis")]

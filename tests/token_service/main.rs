@@ -37,4 +37,5 @@ mod requests;
 mod revocation;
 mod rfc6749;
 mod secrets;
+mod shared_keys;
 mod signing_keys;

@@ -1,20 +1,81 @@
-//! Private keys as JWKs (RFC 7517 §4, RFC 7518 §6, RFC 8037 §2).
+//! Private keys as JWKs (RFC 7517 §4, RFC 7518 §6, RFC 8037 §2), and sets of them.
+
+use std::borrow::Cow;
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 use zeroize::Zeroizing;
 
-use super::key::SigningKey;
+use super::{
+    key::{PublicKey, SigningKey},
+    source::{Half, ScheduledKey},
+};
 use crate::{
     algorithm::Algorithm,
     clock::NumericDate,
     crypto::{
-        self,
+        self, Material, Parts, VerifyingKey,
         export::PrivateMembers,
         private::{PrivateMaterial, RsaNumbers},
     },
     verify::jwt::jwk::{Jwk, Reason, shown},
 };
+
+/// Reads a JWK Set (RFC 7517 §5) of private keys, each with `nbf`: from when it is used, in seconds since 1970, as in
+/// OpenID Federation 1.0 §8.7.2. One without is used from the beginning. A former key may be without its private half.
+pub(super) fn read_set(json: &str) -> Result<Vec<ScheduledKey>, Reason> {
+    let set = Jwk::read(json).map_err(|unusable| unusable.reason)?;
+    let keys = set.value::<Vec<&RawValue>>("keys", "an array")?;
+    let keys = keys.ok_or("no JWK Set: it has no `keys`")?;
+    let mut scheduled = Vec::new();
+    for (place, key) in keys.into_iter().enumerate() {
+        let key = Jwk::read(key.get()).map_err(|unusable| unusable.reason);
+        let key = key.and_then(|jwk| scheduled_key(&jwk));
+        scheduled.push(key.map_err(|reason| format!("the key {place} is not usable: {reason}"))?);
+    }
+    Ok(scheduled)
+}
+
+fn scheduled_key(jwk: &Jwk<'_>) -> Result<ScheduledKey, Reason> {
+    let use_from = jwk.value::<u64>("nbf", "a number of seconds")?;
+    let half = if jwk.member("d").is_some() {
+        Half::Private(Box::new(signing_key(jwk)?))
+    } else {
+        Half::Public(public_key(jwk)?)
+    };
+    Ok(ScheduledKey {
+        half,
+        use_from: NumericDate::from_secs(use_from.unwrap_or_default()),
+    })
+}
+
+/// The public half of a former key.
+fn public_key(jwk: &Jwk<'_>) -> Result<PublicKey, Reason> {
+    let algorithm = jwk.algorithm()?;
+    let algorithm = algorithm.ok_or("a public key without `alg`: add that of its tokens")?;
+    let parts = public_parts(jwk)?;
+    VerifyingKey::new(algorithm, &parts.material()).map_err(|error| error.to_string())?;
+    let id = jwk.text("kid")?;
+    let key = PublicKey::of(algorithm, &parts, id.map(Cow::into_owned));
+    key.map_err(|error| error.to_string().into())
+}
+
+/// What a public JWK is made of.
+pub(super) fn public_parts(jwk: &Jwk<'_>) -> Result<Parts, Reason> {
+    Ok(match &*jwk.required("kty")? {
+        "RSA" => {
+            let (n, e) = (jwk.bytes("n")?, jwk.bytes("e")?);
+            Parts::of(&Material::Rsa { n: &n, e: &e })
+        }
+        "EC" => {
+            let curve = jwk.curve()?;
+            let point = jwk.point(curve)?;
+            Parts::Ec { curve, point }
+        }
+        "OKP" if jwk.required("crv")? == "Ed25519" => Parts::Ed25519(jwk.bytes("x")?),
+        _ => return Err("neither RSA, nor EC, nor OKP with Ed25519".into()),
+    })
+}
 
 /// Reads a private key.
 pub(super) fn read(json: &str) -> Result<SigningKey, Reason> {
@@ -107,10 +168,10 @@ fn of(algorithm: Algorithm, private: &PrivateMaterial<'_>) -> Result<SigningKey,
     SigningKey::of(key).map_err(|error| error.to_string().into())
 }
 
-/// Writes a private key; `None` if the public members are no object.
+/// Writes a key, with its private half where there is one; `None` if the public members are no object.
 pub(super) fn write(
     public: &Value,
-    private: &PrivateMembers,
+    private: Option<&PrivateMembers>,
     use_from: Option<NumericDate>,
 ) -> Option<Zeroizing<String>> {
     #[derive(Serialize)]
@@ -118,7 +179,7 @@ pub(super) fn write(
         #[serde(flatten)]
         public: &'a serde_json::Map<String, Value>,
         #[serde(flatten)]
-        private: &'a PrivateMembers,
+        private: Option<&'a PrivateMembers>,
         #[serde(rename = "nbf", skip_serializing_if = "Option::is_none")]
         use_from: Option<u64>,
     }

@@ -85,6 +85,30 @@ impl PublicKey {
         }
     }
 
+    /// The public half of a key, whose id is its thumbprint if it has no other.
+    pub(super) fn of(
+        algorithm: Algorithm,
+        parts: &Parts,
+        id: Option<String>,
+    ) -> Result<Self, ConfigError> {
+        Self::named(algorithm, parts.jwk(algorithm, None), id)
+    }
+
+    fn named(algorithm: Algorithm, jwk: Value, id: Option<String>) -> Result<Self, ConfigError> {
+        let id = id.or_else(|| thumbprint(&jwk)).ok_or(ConfigError::new(
+            "the public key of the signing key cannot be written",
+        ))?;
+        Ok(Self::new(algorithm, jwk, id))
+    }
+
+    /// As a JWK, with the time from which the key was used.
+    pub(super) fn write_jwk(
+        &self,
+        use_from: NumericDate,
+    ) -> Result<Zeroizing<String>, ConfigError> {
+        jwk::write(&self.jwk, None, Some(use_from)).ok_or_else(not_written)
+    }
+
     pub(super) fn id(&self) -> &str {
         &self.id
     }
@@ -199,10 +223,8 @@ impl SigningKey {
     }
 
     fn with(key: Private, algorithm: Algorithm, jwk: Value) -> Result<Self, ConfigError> {
-        let id = thumbprint(&jwk).ok_or(ConfigError::new(
-            "the public key of the signing key cannot be written",
-        ))?;
-        let public = Arc::new(PublicKey::new(algorithm, jwk, id));
+        let public = PublicKey::named(algorithm, jwk, None)?;
+        let public = Arc::new(public);
         Ok(Self { key, public })
     }
 
@@ -230,8 +252,8 @@ impl SigningKey {
         use_from: Option<NumericDate>,
     ) -> Result<Zeroizing<String>, ConfigError> {
         let (private, _) = self.parts()?;
-        jwk::write(&self.public.jwk, &PrivateMembers::of(&private), use_from)
-            .ok_or_else(not_written)
+        let private = PrivateMembers::of(&private);
+        jwk::write(&self.public.jwk, Some(&private), use_from).ok_or_else(not_written)
     }
 
     fn parts(&self) -> Result<(PrivateParts, &Parts), ConfigError> {

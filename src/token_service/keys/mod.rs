@@ -1,5 +1,6 @@
 //! [`SigningKeys`]: the keys that access tokens are signed with, and their rotation. One key is in `key`; which key
-//! signs when, in `schedule`; keys that are elsewhere, in `signer`; how they are published, in `publish`.
+//! signs when, in `schedule`; keys that are elsewhere, in
+//! `signer`; those that processes share, in `source` and `file`; how they are published, in `publish`.
 
 use std::{
     fmt,
@@ -21,17 +22,23 @@ use crate::{
     store::StoreError,
 };
 
+mod file;
 mod jwk;
 mod key;
+mod observe;
 mod publish;
 mod schedule;
 mod signer;
+mod source;
 
+pub use file::SigningKeyFile;
 pub use key::{PrivateKeyText, SigningKey};
 pub use publish::ServeKeySet;
 pub use signer::Signer;
+pub use source::{ScheduledKey, SigningKeySource, SigningKeysLoader};
 
 use schedule::Schedule;
+use source::Origin;
 
 /// How long former keys are published where nothing else is set: as long as an access token may be good at most.
 const PUBLISHED_FOR: Duration = Duration::from_secs(24 * 3600);
@@ -53,8 +60,9 @@ const PUBLISHED_FOR: Duration = Duration::from_secs(24 * 3600);
 /// # Ok::<(), tower_bearer::ConfigError>(())
 /// ```
 ///
-/// Several servers that issue for the same issuer are given the same keys, with the same times
-/// ([`publish`](Self::publish)). Clones are the same keys.
+/// Several servers that issue for the same issuer take their keys from one [source](Self::from_source), such as a
+/// [`SigningKeyFile`]. Or each is given the same keys with the same times by [`publish`](Self::publish). Clones are the
+/// same keys.
 ///
 /// # How long a key is kept
 /// | | signs | is published | its private half is in memory |
@@ -70,9 +78,13 @@ pub struct SigningKeys(Arc<Shared>);
 
 struct Shared {
     schedule: ArcSwap<Schedule>,
-    /// Held by whoever changes the schedule, and only while no code of the user runs.
-    change: Mutex<()>,
+    /// Held by whoever changes the schedule, and only while no code of the user runs. The number of the last answer of
+    /// the source that was taken.
+    change: Mutex<u64>,
     clock: Arc<dyn Clock>,
+    origin: Option<Origin>,
+    /// How often the source was asked.
+    asked: AtomicU64,
     /// In seconds.
     published_for: AtomicU64,
     /// The longest lifetime of an access token that was issued or configured, in seconds.
@@ -100,14 +112,25 @@ impl SigningKeys {
     /// One key, used from now on, and another clock than that of the system.
     pub fn with_clock(key: SigningKey, clock: impl Clock) -> Self {
         let now = clock.now();
-        Self::of(Schedule::first(key, now), Arc::new(clock))
+        Self::of(Schedule::first(key, now), Arc::new(clock), None)
     }
 
-    fn of(schedule: Schedule, clock: Arc<dyn Clock>) -> Self {
+    /// Takes the keys from a source that several processes share, such as a [`SigningKeyFile`], so that all of them
+    /// publish the same set and sign with the same key. They are changed at the source alone.
+    ///
+    /// Publish a key there before its time: at least as long before as the processes ask the source
+    /// ([`reload_every`](SigningKeysLoader::reload_every)), and as verifiers may cache the published keys.
+    pub fn from_source(source: impl SigningKeySource) -> SigningKeysLoader {
+        SigningKeysLoader::new(source)
+    }
+
+    fn of(schedule: Schedule, clock: Arc<dyn Clock>, origin: Option<Origin>) -> Self {
         Self(Arc::new(Shared {
             schedule: ArcSwap::from_pointee(schedule),
             change: Mutex::default(),
             clock,
+            origin,
+            asked: AtomicU64::new(0),
             published_for: AtomicU64::new(PUBLISHED_FOR.as_secs()),
             longest_token: AtomicU64::new(0),
         }))
@@ -132,7 +155,7 @@ impl SigningKeys {
     /// once.
     ///
     /// # Errors
-    /// If there is a published key of that id already.
+    /// If there is a published key of that id already, or the keys come from a source.
     pub fn rotate(&self, key: SigningKey, ahead: Duration) -> Result<(), ConfigError> {
         let now = self.0.clock.now();
         self.add(key, now.saturating_add(ahead), now)
@@ -142,7 +165,7 @@ impl SigningKeys {
     /// whose time has passed already takes its place among the former ones.
     ///
     /// # Errors
-    /// If there is a published key of that id already.
+    /// If there is a published key of that id already, or the keys come from a source.
     pub fn publish(&self, key: SigningKey, use_from: NumericDate) -> Result<(), ConfigError> {
         self.add(key, use_from, self.0.clock.now())
     }
@@ -152,13 +175,58 @@ impl SigningKeys {
     /// used again.
     ///
     /// # Errors
-    /// If no published key has that id, or if no other key can sign.
+    /// If no published key has that id, if no other key can sign, or if the keys come from a source.
     pub fn withdraw(&self, key_id: &str) -> Result<(), ConfigError> {
+        self.changed_here()?;
         self.change(self.0.clock.now(), |keys| keys.without(key_id))
+    }
+
+    /// Asks the source for the keys now, such as when it says that they have changed.
+    ///
+    /// # Errors
+    /// If the source cannot be reached, or gives keys that cannot be used. The last good ones stay in use. Also if these
+    /// keys do not come from a source.
+    pub async fn reload(&self) -> Result<(), StoreError> {
+        let Some(origin) = &self.0.origin else {
+            return Err(StoreError::new(
+                "these signing keys do not come from a source",
+            ));
+        };
+        let number = self
+            .0
+            .asked
+            .fetch_add(1, Ordering::Relaxed)
+            .saturating_add(1);
+        let schedule = origin.ask(&*self.0.clock).await?;
+        let (now, published_for) = (self.0.clock.now(), self.published_for());
+        let schedule = Arc::new(schedule.settled(now, published_for));
+        // Dropped after the lock is released, whichever it is.
+        let mut superfluous = schedule;
+        {
+            let mut taken = self.0.change.lock().unwrap_or_else(PoisonError::into_inner);
+            // An answer that came late does not replace one to a later question.
+            if *taken < number {
+                *taken = number;
+                superfluous = self.0.schedule.swap(superfluous);
+            }
+        }
+        drop(superfluous);
+        Ok(())
+    }
+
+    /// What is changed by hand does not come from a source, which would change it back.
+    fn changed_here(&self) -> Result<(), ConfigError> {
+        match &self.0.origin {
+            None => Ok(()),
+            Some(_) => Err(ConfigError::new(
+                "these signing keys come from a source: change them there, and call `reload`",
+            )),
+        }
     }
 
     /// Adds a key to the schedule.
     fn add(&self, key: SigningKey, from: NumericDate, now: NumericDate) -> Result<(), ConfigError> {
+        self.changed_here()?;
         // Kept until the lock is released: a key that is rejected may run code of the user when it is dropped.
         let key = Arc::new(key);
         self.change(now, |keys| keys.with(&key, from))

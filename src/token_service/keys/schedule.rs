@@ -1,8 +1,11 @@
 //! [`Schedule`]: which key signs when, and how long each is published.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use super::key::{PublicKey, SigningKey};
+use super::{
+    key::{PublicKey, SigningKey},
+    source::{Half, ScheduledKey},
+};
 use crate::{clock::NumericDate, error::ConfigError};
 
 /// Keys in the order in which they are used. A schedule never changes; changes make another one.
@@ -22,12 +25,47 @@ struct Entry {
 impl Schedule {
     /// One key, used from that time on.
     pub(super) fn first(key: SigningKey, from: NumericDate) -> Self {
-        Self(vec![Entry {
-            public: Arc::clone(key.public()),
-            private: Some(Arc::new(key)),
-            from,
-            superseded: None,
-        }])
+        Self(vec![Entry::from(ScheduledKey::new(key, from))])
+    }
+
+    /// The keys of a source, at this time.
+    pub(super) fn of(keys: Vec<ScheduledKey>, now: NumericDate) -> Result<Self, ConfigError> {
+        let mut entries: Vec<_> = keys.into_iter().map(Entry::from).collect();
+        entries.sort_by_key(|entry| entry.from);
+        let mut ids = HashSet::new();
+        if let Some(twice) = entries.iter().find(|entry| !ids.insert(entry.public.id())) {
+            let id = twice.public.id();
+            return Err(ConfigError::new(format!(
+                "two signing keys have the id {id:?}: give each its own"
+            )));
+        }
+        for (earlier, later) in entries.iter().zip(entries.iter().skip(1)) {
+            if earlier.from == later.from {
+                return Err(ConfigError::new(format!(
+                    "the signing keys {:?} and {:?} are used from the same time on: give each its own",
+                    earlier.public.id(),
+                    later.public.id()
+                )));
+            }
+        }
+        let able = |entry: &&Entry| entry.private.is_some();
+        if !entries.iter().any(|entry| able(&entry)) {
+            return Err(ConfigError::new(
+                "there is no signing key with its private half: add one",
+            ));
+        }
+        let signing = entries.iter().filter(able).rfind(|entry| entry.from <= now);
+        // A former key may be there without its private half, and no other.
+        let is_former = |entry: &Entry| signing.is_some_and(|signing| entry.from < signing.from);
+        let mut unable = entries.iter().filter(|entry| entry.private.is_none());
+        if let Some(unable) = unable.find(|entry| !is_former(entry)) {
+            return Err(ConfigError::new(format!(
+                "the signing key {:?} has no private half, and no other one has taken its place yet: add its \
+                 private half, or leave it out",
+                unable.public.id()
+            )));
+        }
+        Ok(Self(entries))
     }
 
     /// Adds a key that signs from that time on.
@@ -81,9 +119,8 @@ impl Schedule {
     fn superseded(&self, place: usize, now: NumericDate) -> Option<NumericDate> {
         let mut later = self.0.iter().skip(place);
         let entry = later.next()?;
-        // A key that was published without its private half takes nobody's place.
-        let successor = later.find(|next| next.private.is_some() || next.superseded.is_some());
-        let from = successor.map(|next| next.from).filter(|from| *from <= now);
+        let successor = later.next().map(|next| next.from);
+        let from = successor.filter(|from| *from <= now);
         from.into_iter().chain(entry.superseded).min()
     }
 
@@ -113,9 +150,33 @@ impl Schedule {
         Self(entries)
     }
 
+    /// All keys, each with its private half if it has one, and with the time from which it is used.
+    pub(super) fn keys(
+        &self,
+    ) -> impl Iterator<Item = (&PublicKey, Option<&SigningKey>, NumericDate)> {
+        let keys = self.0.iter();
+        keys.map(|entry| (&*entry.public, entry.private.as_deref(), entry.from))
+    }
+
     /// The published keys.
     pub(super) fn public_keys(&self) -> impl Iterator<Item = &PublicKey> {
         self.0.iter().map(|entry| &*entry.public)
+    }
+}
+
+impl Entry {
+    fn from(scheduled: ScheduledKey) -> Self {
+        let ScheduledKey { half, use_from } = scheduled;
+        let (public, private) = match half {
+            Half::Private(key) => (Arc::clone(key.public()), Some(Arc::new(*key))),
+            Half::Public(public) => (Arc::new(public), None),
+        };
+        Self {
+            public,
+            private,
+            from: use_from,
+            superseded: None,
+        }
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
+use super::jwk;
 use crate::{
     algorithm::Algorithm,
     crypto::{
-        Material, Parts, VerifyingKey,
+        Parts, VerifyingKey,
         der::{self, DerError},
         pem,
     },
@@ -146,19 +147,7 @@ fn of_der(der: &[u8]) -> Result<Parts, ConfigError> {
 
 fn of_jwk(json: &str) -> Result<Parts, Reason> {
     let jwk = Jwk::read(json).map_err(|unusable| unusable.reason)?;
-    Ok(match &*jwk.required("kty")? {
-        "RSA" => {
-            let (n, e) = (jwk.bytes("n")?, jwk.bytes("e")?);
-            Parts::of(&Material::Rsa { n: &n, e: &e })
-        }
-        "EC" => {
-            let curve = jwk.curve()?;
-            let point = jwk.point(curve)?;
-            Parts::Ec { curve, point }
-        }
-        "OKP" if jwk.required("crv")? == "Ed25519" => Parts::Ed25519(jwk.bytes("x")?),
-        _ => return Err("neither RSA, nor EC, nor OKP with Ed25519".into()),
-    })
+    jwk::public_parts(&jwk)
 }
 
 #[cfg(test)]

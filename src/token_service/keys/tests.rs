@@ -103,7 +103,7 @@ fn replicas_that_publish_the_same_schedule_late_or_early_agree() {
         let clock = ManualClock::new(now);
         let keys = SigningKeys::with_clock(key("0"), ManualClock::new(at(0)));
         let keys = keys.0.schedule.load_full();
-        let keys = SigningKeys::of(Schedule::clone(&keys), Arc::new(clock));
+        let keys = SigningKeys::of(Schedule::clone(&keys), Arc::new(clock), None);
         for place in order {
             let from = at(DAY * *place as u64);
             keys.publish(key(&place.to_string()), from).unwrap();
