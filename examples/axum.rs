@@ -20,10 +20,14 @@
 //! |---|---|---|
 //! | `ADDR` | where it listens | `127.0.0.1:3000` |
 //! | `ISSUER` | the `iss` of its tokens | `http://` and the address |
-//! | `SIGNING_KEY` | a file with the private key in PEM, for ES256 | a fresh key |
+//! | `SIGNING_KEY` | a file with the private key in PEM, for ES256 | see below |
+//! | `SIGNING_KEY_FILE` | a file with all keys and their times (`SigningKeyFile`), made if there is none | see below |
 //! | `REDIS_URL` | where refresh tokens and revocations are kept | in memory |
 //!
-//! With the same `REDIS_URL`, `ISSUER` and `SIGNING_KEY`, several of them are one.
+//! Without `SIGNING_KEY` and `SIGNING_KEY_FILE` the signing key is made at each start and lost at the end, and all tokens
+//! with it. The example says so when it starts.
+//!
+//! With the same `REDIS_URL`, `ISSUER` and `SIGNING_KEY` or `SIGNING_KEY_FILE`, several of them are one.
 #![allow(clippy::print_stdout)]
 
 use std::{
@@ -51,7 +55,7 @@ use tower_bearer::{
     RedisRevocation, RemoteKeySet, RequireScopes, Revocation, RevocationList,
     token_service::{
         AuthorizationServer, Client, FailureLimit, InMemoryClients, RedisRefreshStore, SecretHash,
-        SigningKey, SigningKeys, TokenService,
+        SigningKey, SigningKeyFile, SigningKeys, TokenService,
     },
 };
 use tower_http::{
@@ -84,10 +88,7 @@ async fn main() -> Result<(), AnyError> {
     let url = format!("http://{}", listener.local_addr()?);
     let issuer = env::var("ISSUER").unwrap_or_else(|_| url.clone());
 
-    let keys = match env::var("SIGNING_KEY") {
-        Ok(file) => SigningKeys::new(SigningKey::from_pem(Algorithm::ES256, fs::read(file)?)?),
-        Err(_) => SigningKeys::generate()?,
-    };
+    let keys = signing_keys().await?;
     let revocation: Arc<dyn Revocation> = match env::var("REDIS_URL") {
         Ok(redis) => Arc::new(RedisRevocation::new(&redis)?),
         Err(_) => Arc::new(InMemoryRevocation::new()),
@@ -159,6 +160,27 @@ fn cors() -> CorsLayer {
         ])
         // Without this a page sees the status of a rejection, but not what to do about it.
         .expose_headers([WWW_AUTHENTICATE, RETRY_AFTER, request_id])
+}
+
+/// The keys that tokens are signed with.
+async fn signing_keys() -> Result<SigningKeys, AnyError> {
+    if let Ok(path) = env::var("SIGNING_KEY_FILE") {
+        let file = SigningKeyFile::new(&path);
+        if !fs::exists(&path)? {
+            let key = SigningKey::generate(Algorithm::ES256)?;
+            file.rotate(key, Duration::ZERO).await?;
+        }
+        return Ok(SigningKeys::from_source(file).load().await?);
+    }
+    if let Ok(path) = env::var("SIGNING_KEY") {
+        let key = SigningKey::from_pem(Algorithm::ES256, fs::read(path)?)?;
+        return Ok(SigningKeys::new(key));
+    }
+    println!(
+        "WARNING: the signing key is lost when this process ends, and nobody accepts its tokens then. Set SIGNING_KEY \
+         or SIGNING_KEY_FILE to keep it."
+    );
+    Ok(SigningKeys::generate()?)
 }
 
 /// Who issues tokens, and to whom.

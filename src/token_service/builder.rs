@@ -84,7 +84,7 @@ impl AuthorizationServerBuilder {
         self
     }
 
-    /// Sets the keys that access tokens are signed with.
+    /// Sets the keys that access tokens are signed with. They should outlive the process: see [`SigningKeys`].
     pub fn signing_keys(mut self, keys: SigningKeys) -> Self {
         self.keys = Some(keys);
         self

@@ -23,8 +23,14 @@ use crate::{clock::Clock, revocation::Revocation, store::StoreError};
 ///
 /// ```
 /// use axum::Router;
-/// use tower_bearer::token_service::{AuthorizationServer, Client, InMemoryClients, SecretHash, SigningKeys};
+/// use tower_bearer::{
+///     Algorithm,
+///     token_service::{AuthorizationServer, Client, InMemoryClients, SecretHash, SigningKey, SigningKeys},
+/// };
 ///
+/// // From where secrets are kept. A key that is made at each start is lost with the process, and all tokens with it.
+/// # let pem = include_str!("../../tests/support/keys/p256.pem");
+/// let key = SigningKey::from_pem(Algorithm::ES256, pem)?;
 /// let (secret, hash) = SecretHash::generate()?;
 /// let clients = InMemoryClients::new([
 ///     Client::builder("svc").secret(hash).scope("read write").build()?,
@@ -32,7 +38,7 @@ use crate::{clock::Clock, revocation::Revocation, store::StoreError};
 /// let server = AuthorizationServer::builder()
 ///     .issuer("https://login.example.com")
 ///     .audience("https://api.example.com")
-///     .signing_keys(SigningKeys::generate()?)
+///     .signing_keys(SigningKeys::new(key))
 ///     .clients(clients)
 ///     // From axum's `into_make_service_with_connect_info::<SocketAddr>()`.
 ///     .peer(|request| {
