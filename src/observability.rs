@@ -27,6 +27,7 @@
 //! | event `tokens refused` | DEBUG; WARN if a store could not be reached | `endpoint`, `error.type`, `http.response.status_code`; `exception.message`, if there is more to say | an endpoint of the token service has refused a request |
 //! | event `a refresh token was used again, and its family has ended` | WARN | `client_id` | a token was stolen, or a client is mistaken |
 //! | event `signing keys not reloaded` | WARN | `exception.message` | the source of the signing keys could not be asked, or gave keys that cannot be used |
+//! | event `Redis may evict keys: set maxmemory-policy noeviction` | WARN | `maxmemory_policy` | the first connection to Redis has found such a policy |
 //! | event `revocations not read` | WARN | `exception.message` | the first of several attempts in a row to read them from Redis has failed |
 //! | event `revocation cannot be read` | WARN | | one of those in Redis was passed over |
 //!

@@ -22,6 +22,8 @@ mod support;
 mod clients;
 mod config;
 mod contract;
+#[cfg(all(feature = "redis", feature = "client"))]
+mod deployments;
 mod direct;
 mod faults;
 mod lab;
