@@ -157,6 +157,14 @@ pub use future::ResponseFuture;
 pub use layer::BearerAuthLayer;
 #[cfg(feature = "metrics")]
 pub use observability::describe_metrics;
+#[cfg(all(
+    feature = "redis",
+    feature = "client-process-provider",
+    any(feature = "aws-lc-rs", feature = "rust-crypto")
+))]
+pub use redis::RedisTls;
+#[cfg(feature = "redis")]
+pub use redis::{RedisCheck, RedisConfig, RedisConnection, RedisReply};
 pub use reject::{Problem, ProblemJson, Reject, grpc_response, is_grpc};
 pub use require::{Require, RequireLayer};
 #[cfg(feature = "redis")]

@@ -30,6 +30,8 @@
 //! | event `token revoked`, `refresh token family ended` | INFO | of a token event | a client has revoked a token; the application has logged somebody out, or a grant was withdrawn |
 //! | event `refresh token reused, its family has ended` | WARN | of a token event | a token was stolen, or a client is mistaken |
 //! | event `refresh token family ended for room` | WARN | of a token event | its client or subject, or the store, has no room for another |
+//! | event `signing keys not reloaded` | WARN | `exception.message` | the source of the signing keys could not be asked, or gave keys that cannot be used |
+//! | event `Redis may evict keys: set maxmemory-policy noeviction` | WARN | `maxmemory_policy` | the first connection to Redis has found such a policy |
 //! | event `revocations not read` | WARN | `exception.message` | the first of several attempts in a row to read them from Redis has failed |
 //! | event `revocation cannot be read` | WARN | | one of those in Redis was passed over |
 //!

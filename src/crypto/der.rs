@@ -68,7 +68,7 @@ pub(super) fn curve_of(name: &ObjectIdentifier) -> Option<Curve> {
 }
 
 /// The name of a curve.
-#[cfg(feature = "_signing")]
+#[cfg(feature = "token-service")]
 pub(super) const fn name_of(curve: Curve) -> ObjectIdentifier {
     match curve {
         Curve::P256 => P256,

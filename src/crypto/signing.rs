@@ -24,6 +24,10 @@ pub(crate) trait PrivateKey: Sized {
     /// The public part, if there is one.
     fn public(&self) -> Option<Parts>;
     /// The private part, to be written; `None` for a secret.
+    #[cfg_attr(
+        not(feature = "token-service"),
+        allow(dead_code, reason = "others write no keys")
+    )]
     fn private(&self) -> Option<PrivateParts>;
     /// A signature in the form of JWS (RFC 7518 §3).
     fn sign(&self, message: &[u8]) -> Option<Vec<u8>>;

@@ -1,6 +1,7 @@
 //! [`Redis`]: a Redis server or cluster, connected to when it is first needed, and anew when that breaks.
 //!
-//! Where it is, is in `address`; what is asked of it, in `call`; a connection to it, in `connection`.
+//! Where it is, is in `config` and `address`; what is asked of it, in `call`; a connection to it, in `connection`,
+//! `sentinel`, `tls` and `own`; what is found out about it, in `check`.
 
 use std::{
     fmt,
@@ -21,9 +22,32 @@ use crate::{error::ConfigError, store::StoreError};
 
 mod address;
 mod call;
+mod check;
+mod config;
 mod connection;
+mod own;
+mod sentinel;
+#[cfg(not(all(
+    feature = "client-process-provider",
+    any(feature = "aws-lc-rs", feature = "rust-crypto")
+)))]
+#[path = "no_tls.rs"]
+mod tls;
+#[cfg(all(
+    feature = "client-process-provider",
+    any(feature = "aws-lc-rs", feature = "rust-crypto")
+))]
+mod tls;
 
 pub(crate) use call::{Call, Lua};
+pub use check::RedisCheck;
+pub use config::RedisConfig;
+pub use own::{RedisConnection, RedisReply};
+#[cfg(all(
+    feature = "client-process-provider",
+    any(feature = "aws-lc-rs", feature = "rust-crypto")
+))]
+pub use tls::RedisTls;
 
 use address::Address;
 use connection::{Connection, Live};
@@ -53,12 +77,8 @@ struct Shared {
 }
 
 impl Redis {
-    pub(crate) fn server(url: &str) -> Result<Self, ConfigError> {
-        Ok(Self::at(Address::server(url)?))
-    }
-
-    pub(crate) fn cluster<'a>(urls: impl Iterator<Item = &'a str>) -> Result<Self, ConfigError> {
-        Ok(Self::at(Address::cluster(urls)?))
+    pub(crate) fn new(config: RedisConfig) -> Result<Self, ConfigError> {
+        Ok(Self::at(config.address()?))
     }
 
     fn at(address: Address) -> Self {
@@ -137,6 +157,10 @@ impl Redis {
             match Fault::of(&error) {
                 Fault::UnknownScript if !by_source => by_source = true,
                 Fault::NotDone => {
+                    if error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly) {
+                        // It has become a replica: the primary is elsewhere, by the same name or by the sentinels.
+                        self.shared.forget(number);
+                    }
                     seen.tell(StoreError::new(error));
                     sleep(PAUSE).await;
                 }
@@ -176,7 +200,10 @@ impl Redis {
                 _ => NoConnection::Yet(no_connection(error.category())),
             }
         })?;
-        let live = connection.live.clone();
+        let mut live = connection.live.clone();
+        if *connected == 1 {
+            check::warn(&mut live).await;
+        }
         *self.shared.lock() = Some(connection);
         Ok((*connected, live))
     }

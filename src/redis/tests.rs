@@ -58,7 +58,7 @@ fn pass_on(mut from: &TcpStream, mut to: &TcpStream, cut: &AtomicBool) {
 async fn what_may_have_been_done_is_done_again() {
     let server = RedisServer::start();
     let cutter = Cutter::before(&server);
-    let redis = Redis::server(&cutter.url).unwrap();
+    let redis = Redis::new(RedisConfig::server(&cutter.url).unwrap()).unwrap();
     let add = || Call::command("INCR").word("n");
     let connected = async || redis.call::<()>(&Call::command("PING")).await.unwrap();
     for number in 1..20 {
@@ -86,7 +86,7 @@ async fn a_cluster_does_it_again_too() {
         let known = |node: &RedisServer| node.cli(&["cluster", "nodes"]).contains(port);
         cluster.0.iter().all(known)
     });
-    let redis = Redis::cluster(cluster.urls().iter().map(String::as_str)).unwrap();
+    let redis = Redis::new(RedisConfig::cluster(cluster.urls()).unwrap()).unwrap();
     let add = || Call::command("INCR").word("n");
     let connected = async || {
         let get = Call::command("GET").word("n");

@@ -23,6 +23,8 @@ mod assertions;
 mod clients;
 mod config;
 mod contract;
+#[cfg(all(feature = "redis", feature = "client"))]
+mod deployments;
 mod direct;
 mod events;
 mod faults;

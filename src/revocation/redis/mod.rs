@@ -16,7 +16,7 @@ use crate::{
     claims::RegisteredClaims,
     clock::{Clock, NumericDate},
     error::ConfigError,
-    redis::Redis,
+    redis::{Redis, RedisCheck, RedisConfig},
     store::StoreError,
     verify::BoxFuture,
 };
@@ -79,20 +79,46 @@ impl RedisRevocation {
     /// In the Redis server at that URL. Nothing is connected to yet.
     ///
     /// # Errors
-    /// If the URL is none of Redis, or one of `rediss://`.
+    /// If the URL is none of Redis, or TLS is asked for and not possible.
     pub fn new(url: impl AsRef<str>) -> Result<Self, ConfigError> {
-        let redis = Redis::server(url.as_ref())?;
-        Ok(Self::with(Settings::new(redis)))
+        Self::with_config(RedisConfig::server(url)?)
     }
 
     /// In the Redis cluster to which the nodes at these URLs belong.
     ///
     /// # Errors
-    /// If there is none, if one is no URL of Redis or one of `rediss://`, or if they differ in user or password.
+    /// If there is none, if one is no URL of Redis, if they differ in user, password or TLS, or if TLS is
+    /// not possible.
     pub fn cluster(urls: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Self, ConfigError> {
-        let urls: Vec<_> = urls.into_iter().collect();
-        let redis = Redis::cluster(urls.iter().map(AsRef::as_ref))?;
-        Ok(Self::with(Settings::new(redis)))
+        Self::with_config(RedisConfig::cluster(urls)?)
+    }
+
+    /// At the primary that the sentinels at these URLs know by that name.
+    ///
+    /// # Errors
+    /// As those of [`RedisConfig::sentinel`], which also says how the servers are logged in to.
+    pub fn sentinel(
+        urls: impl IntoIterator<Item = impl AsRef<str>>,
+        name: &str,
+    ) -> Result<Self, ConfigError> {
+        Self::with_config(RedisConfig::sentinel(urls, name)?)
+    }
+
+    /// In Redis as it is deployed: with a CA and a client certificate of your own, by a connection of your own, and so on.
+    ///
+    /// # Errors
+    /// If TLS is asked for and not possible.
+    pub fn with_config(config: RedisConfig) -> Result<Self, ConfigError> {
+        Ok(Self::with(Settings::new(Redis::new(config)?)))
+    }
+
+    /// Asks Redis whether it may throw keys away when its memory is full. The first connection does the same, and an
+    /// event at WARN says so.
+    ///
+    /// # Errors
+    /// If Redis cannot be reached, or does not let the user ask (`INFO memory`).
+    pub async fn check(&self) -> Result<RedisCheck, StoreError> {
+        self.0.copy.settings.redis.check().await
     }
 
     /// Sets what all keys begin with. The default is `tower-bearer:`. Issuers that share a Redis have different

@@ -290,7 +290,7 @@ fn the_password_is_not_shown() {
         "{shown}"
     );
     for url in [
-        "rediss://:hunter2@127.0.0.1",
+        "rediss://:hunter2@127.0.0.1/x",
         "redis://:hunter2@127.0.0.1/x",
     ] {
         let error = RedisRevocation::new(url).unwrap_err().to_string();

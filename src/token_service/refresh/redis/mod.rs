@@ -19,7 +19,7 @@ use futures_util::{
 use super::{FamiliesOf, FamilyPage, RefreshFamily, RefreshStore, Rotated, Rotation};
 use crate::{
     error::ConfigError,
-    redis::{Call, Lua, PREFIX, Redis},
+    redis::{Call, Lua, PREFIX, Redis, RedisCheck, RedisConfig},
     store::StoreError,
     verify::BoxFuture,
 };
@@ -41,7 +41,7 @@ mod form;
 ///
 /// It connects when it is first asked, and again when the connection breaks. What cannot be done within the
 /// [timeout](Self::timeout), or without Redis, is a [`StoreError`]. It works with Redis from version 6.0 on, and with
-/// Valkey. URLs are those of `redis://`, `valkey://` and `unix://` (a socket, with `?user=…&pass=…&db=…`).
+/// Valkey. URLs are those of `redis://`, `rediss://` and `unix://`, see [`RedisConfig`].
 ///
 /// # What is kept
 /// | key | what it is |
@@ -81,11 +81,8 @@ mod form;
 /// so that it is in one slot; each family is in that of its id. When a node fails, its families are out of
 /// reach until a replica takes over, and the others are not.
 ///
-/// # TLS
-/// `rediss://` is refused when the store is made: the TLS of the Redis client depends on the crypto provider of
-/// the process. Where Redis is not on a network of its own, run a TLS proxy beside the process (stunnel, Envoy,
-/// ghostunnel) and connect to that, best by a Unix socket. For a cluster that does not do, for its nodes tell
-/// their addresses themselves.
+/// # TLS, Sentinel, and what was run
+/// [`RedisConfig`] says how Redis may be deployed, and on what the tests have run.
 #[derive(Clone)]
 pub struct RedisRefreshStore {
     redis: Redis,
@@ -123,9 +120,9 @@ impl RedisRefreshStore {
     /// In the Redis server at that URL. Nothing is connected to yet.
     ///
     /// # Errors
-    /// If the URL is none of Redis, or one of `rediss://`.
+    /// If the URL is none of Redis, or TLS is asked for and not possible.
     pub fn new(url: impl AsRef<str>) -> Result<Self, ConfigError> {
-        Redis::server(url.as_ref()).map(Self::in_redis)
+        Self::with_config(RedisConfig::server(url)?)
     }
 
     /// In the Redis cluster to which the nodes at these URLs belong. One is enough; with more, the others may be
@@ -142,10 +139,45 @@ impl RedisRefreshStore {
     /// ```
     ///
     /// # Errors
-    /// If there is none, if one is no URL of Redis or one of `rediss://`, or if they differ in user or password.
+    /// If there is none, if one is no URL of Redis, if they differ in user, password or TLS, or if TLS is
+    /// not possible.
     pub fn cluster(urls: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Self, ConfigError> {
-        let urls: Vec<_> = urls.into_iter().collect();
-        Redis::cluster(urls.iter().map(AsRef::as_ref)).map(Self::in_redis)
+        Self::with_config(RedisConfig::cluster(urls)?)
+    }
+
+    /// At the primary that the sentinels at these URLs know by that name.
+    ///
+    /// ```
+    /// use tower_bearer::token_service::RedisRefreshStore;
+    ///
+    /// let store = RedisRefreshStore::sentinel(["redis://sentinel-1.internal:26379"], "mymaster")?;
+    /// # Ok::<(), tower_bearer::ConfigError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As those of [`RedisConfig::sentinel`], which also says how the servers are logged in to.
+    pub fn sentinel(
+        urls: impl IntoIterator<Item = impl AsRef<str>>,
+        name: &str,
+    ) -> Result<Self, ConfigError> {
+        Self::with_config(RedisConfig::sentinel(urls, name)?)
+    }
+
+    /// In Redis as it is deployed: with a CA and a client certificate of your own, by a connection of your own, and so on.
+    ///
+    /// # Errors
+    /// If TLS is asked for and not possible.
+    pub fn with_config(config: RedisConfig) -> Result<Self, ConfigError> {
+        Redis::new(config).map(Self::in_redis)
+    }
+
+    /// Asks Redis whether it may throw keys away when its memory is full. The first connection does the same, and an
+    /// event at WARN says so.
+    ///
+    /// # Errors
+    /// If Redis cannot be reached, or does not let the user ask (`INFO memory`).
+    pub async fn check(&self) -> Result<RedisCheck, StoreError> {
+        self.redis.check().await
     }
 
     fn in_redis(redis: Redis) -> Self {

@@ -189,10 +189,8 @@ fn urls_that_are_none() {
         "http://hunter2@127.0.0.1",
         "redis://",
         "redis://:hunter2@127.0.0.1/database",
-        "rediss://:hunter2@127.0.0.1",
-        "REDISS://:hunter2@127.0.0.1",
         " redi\tss://:hunter2@127.0.0.1",
-        "valkeys://:hunter2@127.0.0.1",
+        "rediss://:hunter2@127.0.0.1/database",
     ] {
         let error = RedisRefreshStore::new(url).unwrap_err().to_string();
         assert!(!error.contains("hunter2"), "{error}");
