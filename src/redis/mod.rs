@@ -142,7 +142,13 @@ impl Redis {
                 Err(NoConnection::Refused(error)) => return Err(error),
             };
             seen.connection.store(number, Ordering::Relaxed);
-            let answer = live.send(&call.build(by_source)).await;
+            let command = call.build(by_source);
+            let Ok(answer) = timeout(self.patience(), live.send(&command)).await else {
+                // It may have gone silent, and what is asked may be asked again elsewhere.
+                self.shared.forget(number);
+                seen.tell(StoreError::new("Redis did not answer in time"));
+                continue;
+            };
             let error = match answer {
                 Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::Ask) => {
                     // The node that is asked in its stead may not know the script.
@@ -176,6 +182,11 @@ impl Redis {
         }
     }
 
+    /// How long one attempt may take, so that there is time for another on a new connection.
+    fn patience(&self) -> Duration {
+        self.timeout / 2
+    }
+
     /// The connection, and its number.
     async fn connection(&self) -> Result<(u64, Live), NoConnection> {
         if let Some(current) = self.shared.current() {
@@ -186,7 +197,11 @@ impl Redis {
             return Ok(current);
         }
         *connected += 1;
-        let connection = Connection::to(&self.shared.address, *connected, self.timeout).await;
+        let connecting = Connection::to(&self.shared.address, *connected, self.patience());
+        let Ok(connection) = timeout(self.patience(), connecting).await else {
+            let error = StoreError::new("Redis did not answer in time");
+            return Err(NoConnection::Yet(error));
+        };
         let connection = connection.map_err(|error| {
             // What a server says to a greeting may repeat it, with the password.
             let no_connection = |reason: &str| {

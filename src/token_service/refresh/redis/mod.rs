@@ -18,9 +18,12 @@ use futures_util::{
 
 use super::{FamiliesOf, FamilyPage, RefreshFamily, RefreshStore, Rotated, Rotation};
 use crate::{
+    clock::{Clock, NumericDate, SystemClock},
     error::ConfigError,
+    random,
     redis::{Call, Lua, PREFIX, Redis, RedisCheck, RedisConfig},
     store::StoreError,
+    token_service::client::ReplayStore,
     verify::BoxFuture,
 };
 
@@ -48,6 +51,7 @@ mod form;
 /// |---|---|
 /// | `tower-bearer:family:{` id `}` | the family, in some 300 bytes, with SHA-256 hashes of its tokens |
 /// | `tower-bearer:client:` client id | a sorted set: the ids of the families of that client |
+/// | `tower-bearer:assertion:` hash | a client assertion that was used, if this is also the [`ReplayStore`](super::super::ReplayStore) |
 /// | `tower-bearer:subject:` subject | a sorted set: the ids of the families of that subject |
 ///
 /// No key holds a token, nor anything that a current token could be made from. All expire by themselves, 5 minutes
@@ -114,6 +118,7 @@ const AT_ONCE: usize = 64;
 
 static INDEX: LazyLock<Lua> = LazyLock::new(|| Lua::new(include_str!("index.lua")));
 static SET: LazyLock<Lua> = LazyLock::new(|| Lua::new(include_str!("set.lua")));
+static USE: LazyLock<Lua> = LazyLock::new(|| Lua::new(include_str!("use.lua")));
 static END: LazyLock<Lua> = LazyLock::new(|| Lua::new(include_str!("end.lua")));
 
 impl RedisRefreshStore {
@@ -519,6 +524,24 @@ impl RefreshStore for RedisRefreshStore {
         Box::pin(async move {
             let (families, next) = store.page(&of, &after).await?;
             Ok(FamilyPage { families, next })
+        })
+    }
+}
+
+/// Used client assertions, beside the families: one key each, until the assertion has expired by any clock.
+impl ReplayStore for RedisRefreshStore {
+    fn is_first_use(
+        &self,
+        id: &str,
+        expires_at: NumericDate,
+    ) -> BoxFuture<Result<bool, StoreError>> {
+        let (store, key) = (self.clone(), format!("{}assertion:{id}", self.prefix));
+        let kept_for = kept_for(SystemClock.now().as_secs(), expires_at.as_secs());
+        Box::pin(async move {
+            let call = Call::script(&USE, &[&key])
+                .word(format!("{:032x}", random::id()))
+                .word(kept_for);
+            store.redis.call(&call).await
         })
     }
 }

@@ -115,12 +115,20 @@ async fn keys_expire_some_minutes_after_the_family() {
     let mut eternal = family("e");
     (eternal.ends_at, eternal.idle_until) = (u64::MAX, u64::MAX);
     store.begin(eternal.clone()).await.unwrap();
-    assert!(store.find("e").await.unwrap() == Some(eternal.clone()));
-    let mut onwards = rotation("e", 1, 2, NOW);
+    // Apart from what the store keeps for itself.
+    let found = async || {
+        let found = store.find("e").await.unwrap().unwrap();
+        RefreshFamily {
+            listed_until: 0,
+            ..found
+        }
+    };
+    assert!(found().await == eternal);
+    let mut onwards = contract::rotation(&eternal, 1, 2, NOW);
     onwards.idle_for = u64::MAX;
     assert_eq!(store.rotate(onwards.clone()).await.unwrap(), ROTATED);
     eternal.rotate(&onwards);
-    assert!(store.find("e").await.unwrap() == Some(eternal));
+    assert!(found().await == eternal);
 }
 
 #[tokio::test]
@@ -158,4 +166,24 @@ fn a_family_of_another_version_or_cut_short_is_an_error() {
     later[0] = 2;
     let error = form::read("f", &later).unwrap_err().to_string();
     assert!(error.contains("version 2"), "{error}");
+}
+
+/// Of any number of uses, by any number of processes, one is the first.
+#[tokio::test]
+#[ignore = "needs redis-server"]
+async fn an_assertion_is_used_once() {
+    let server = RedisServer::start();
+    let stores = [store(&server), store(&server)];
+    let end = SystemClock.now().saturating_add(Duration::from_secs(60));
+    for id in ["a", "b"] {
+        let uses = (0..50).map(|number| stores[number % 2].is_first_use(id, end));
+        let first = futures_util::future::join_all(uses).await;
+        let first = first.into_iter().filter(|first| *first.as_ref().unwrap());
+        assert_eq!(first.count(), 1);
+    }
+    let seconds: u64 = server
+        .cli(&["ttl", "tower-bearer:assertion:a"])
+        .parse()
+        .unwrap();
+    assert!((350..=360).contains(&seconds), "{seconds}");
 }
