@@ -15,7 +15,7 @@ use sqlx::{
 use tokio::runtime::Handle;
 use tower_bearer::{ConfigError, StoreError};
 
-use crate::{SqlClientStore, SqlRefreshStore, SqlRevocationStore};
+use crate::{SqlClientStore, SqlRefreshStore, SqlReplayStore, SqlRevocationStore};
 
 /// A PostgreSQL or SQLite database, in which the stores keep their tables. Clones share a pool of connections.
 ///
@@ -159,6 +159,11 @@ impl Database {
     /// Returns the store of clients.
     pub fn clients(&self) -> SqlClientStore {
         SqlClientStore::new(self.clone())
+    }
+
+    /// Returns the store of used client assertions (`private_key_jwt`).
+    pub fn client_assertions(&self) -> SqlReplayStore {
+        SqlReplayStore::new(self.clone())
     }
 
     pub(crate) fn connections(&self) -> Result<Connections, StoreError> {

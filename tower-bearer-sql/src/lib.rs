@@ -28,7 +28,8 @@
 //! | several machines, and thousands of refreshes a second | `RedisRefreshStore` and `RedisRevocation` of [`tower_bearer`], with the durability that their docs require |
 //!
 //! # What is kept
-//! Three tables: `tower_bearer_families`, `tower_bearer_revocations` and `tower_bearer_clients`. None holds a token or
+//! Four tables: `tower_bearer_families`, `tower_bearer_revocations`, `tower_bearer_clients` and
+//! `tower_bearer_assertions`. None holds a token or
 //! a secret, only hashes. Rows that are over are deleted in the background, some thousands at a time.
 //! `tower_bearer_migrations` says which migrations were made.
 //!
@@ -46,11 +47,13 @@
 //! | `sqlite` (default) | SQLite, built and linked statically. A crate of your tree that links another SQLite excludes it |
 //! | `tls-aws-lc-rs`, `tls-ring`, `tls-native` | TLS to PostgreSQL, by rustls with that provider, or by the system |
 
+mod assertions;
 mod clients;
 mod database;
 mod families;
 mod revocations;
 
+pub use assertions::SqlReplayStore;
 pub use clients::SqlClientStore;
 pub use database::{Database, DatabaseBuilder};
 pub use families::{SqlRefreshStore, SqlRefreshStoreBuilder};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error, ser::Error as _};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
 use super::{Client, GrantType, assertion::AssertionKeys};
 
@@ -51,7 +51,7 @@ impl Serialize for Client {
             Some(AssertionKeys::Set { json, .. }) => Some(json.clone()),
             #[cfg(feature = "jwks")]
             Some(AssertionKeys::Remote(_)) => {
-                return Err(S::Error::custom(
+                return Err(serde::ser::Error::custom(
                     "a client whose keys come from the network cannot be written: keep the URL",
                 ));
             }

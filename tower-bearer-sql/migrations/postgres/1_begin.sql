@@ -32,3 +32,13 @@ CREATE TABLE tower_bearer_clients (
     -- JSON, with hashes of its secrets.
     client TEXT NOT NULL
 );
+
+-- Client assertions that were used (private_key_jwt).
+CREATE TABLE tower_bearer_assertions (
+    -- A hash of the client and the jti.
+    id TEXT NOT NULL PRIMARY KEY,
+    -- Who has used it, so that whoever asks again because an answer was lost is not taken for another.
+    used_by TEXT NOT NULL,
+    expires_at BIGINT NOT NULL
+);
+CREATE INDEX tower_bearer_assertions_over ON tower_bearer_assertions (expires_at);

@@ -1,6 +1,11 @@
 //! Clients.
 
-use tower_bearer::token_service::{Client, ClientStore, SecretHash};
+use std::time::Duration;
+
+use tower_bearer::{
+    Clock, SystemClock,
+    token_service::{Client, ClientStore, ReplayStore, SecretHash},
+};
 
 use crate::{Lab, on_both};
 
@@ -33,3 +38,22 @@ async fn kept(lab: Lab) {
     }
 }
 on_both!(clients_are_kept_changed_and_removed => super::kept);
+
+/// Of any number of uses of a client assertion, by any number of processes, one is the first.
+async fn used_once(lab: Lab) {
+    let stores = [
+        lab.database.client_assertions(),
+        crate::open(&lab.url).client_assertions(),
+    ];
+    let end = SystemClock.now().saturating_add(Duration::from_secs(60));
+    for id in ["a", "b"] {
+        let mut uses = tokio::task::JoinSet::new();
+        for number in 0..20 {
+            uses.spawn(stores[number % 2].is_first_use(id, end));
+        }
+        let first = uses.join_all().await;
+        let first = first.into_iter().filter(|first| *first.as_ref().unwrap());
+        assert_eq!(first.count(), 1);
+    }
+}
+on_both!(a_client_assertion_is_used_once => super::used_once);
