@@ -13,7 +13,7 @@
 //! | `/api/v2/elements` | the API, for whoever has a token; POST needs the scope `write` |
 //! | `/api/v2/admin` | needs the scope `admin`, which nobody has |
 //! | `/api/v2/auth/token`, `/api/v2/auth/refresh` | the token endpoint and the refresh endpoint, for JSON and forms |
-//! | `/oauth/token`, `/oauth/revoke` | the same by the letter of RFC 6749 and RFC 7009 |
+//! | `/oauth/token`, `/oauth/revoke`, `/oauth/introspect` | the same by the letter of RFC 6749, RFC 7009 and RFC 7662 |
 //! | `/.well-known/jwks.json`, `/.well-known/oauth-authorization-server` | the keys and the metadata |
 //!
 //! | variable | meaning | default |
@@ -115,7 +115,11 @@ async fn main() -> Result<(), AnyError> {
         .metadata()
         .token_endpoint(&format!("{issuer}/oauth/token"))?
         .revocation_endpoint(&format!("{issuer}/oauth/revoke"))?
+        .introspection_endpoint(&format!("{issuer}/oauth/introspect"))?
         .jwks_uri(&format!("{issuer}/.well-known/jwks.json"))?
+        // Where users of yours would log in. Some clients, such as the SDKs of MCP, read no metadata without these two.
+        .member("authorization_endpoint", format!("{issuer}/login"))?
+        .member("response_types_supported", ["code"])?
         .scopes(["read", "write"]);
     let app = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
@@ -124,6 +128,7 @@ async fn main() -> Result<(), AnyError> {
         .route_service("/api/v2/auth/refresh", server.refresh_endpoint())
         .route_service("/oauth/token", server.oauth_endpoint())
         .route_service("/oauth/revoke", server.revocation_endpoint())
+        .route_service("/oauth/introspect", server.introspection_endpoint())
         .route_service("/.well-known/jwks.json", server.key_set())
         .route_service("/.well-known/oauth-authorization-server", metadata)
         // Outside of the layer, so that a rejection has a request id, is traced, and is shown to a page.
