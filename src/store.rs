@@ -2,8 +2,9 @@
 
 use std::{error::Error, fmt};
 
-/// A store could not be reached, or gave no answer that makes sense. What depends on it is answered
-/// 503 with `Retry-After`, never 401: nobody is sent to log in again because a database is down.
+/// A store, a source of signing keys or a signer could not be reached, or gave no answer that
+/// makes sense. What depends on it is answered 503 with `Retry-After`, never 401: nobody is sent
+/// to log in again because a database is down.
 ///
 /// ```
 /// use tower_bearer::StoreError;

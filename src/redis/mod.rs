@@ -215,12 +215,13 @@ impl Redis {
                 _ => NoConnection::Yet(no_connection(error.category())),
             }
         })?;
-        let mut live = connection.live.clone();
-        if *connected == 1 {
+        let (number, mut live) = (*connected, connection.live.clone());
+        *self.shared.lock() = Some(connection);
+        drop(connected);
+        if number == 1 {
             check::warn(&mut live).await;
         }
-        *self.shared.lock() = Some(connection);
-        Ok((*connected, live))
+        Ok((number, live))
     }
 }
 

@@ -66,7 +66,7 @@ use crate::{clock::Clock, revocation::Revocation, store::StoreError};
 /// | a parameter is missing or repeated, a grant type or scope unknown, two ways to authenticate | 400, with the `error` of RFC 6749 §5.2 |
 /// | another method, media type, a body over 16 KiB or too slow | 405, 415, 413, 408 |
 /// | too many failed authentications | 429 with `Retry-After` |
-/// | a store cannot be reached | 503 with `Retry-After`; a refresh token is good as before, unless its rotation was under way |
+/// | a store, or the signer of access tokens, cannot be reached | 503 with `Retry-After`; a refresh token is good as before, unless its rotation was under way |
 ///
 /// All of them are problems of RFC 9457 with `error` and `error_description` as further members, so that both
 /// readers of problems and OAuth clients find what they look for. They have the media type
