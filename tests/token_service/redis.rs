@@ -85,12 +85,10 @@ async fn redis_may_crash_in_the_middle_of_a_thousand_refreshes() {
     let mut redis = RedisServer::start_with(&durable);
     let lab = lab_on(&redis, 60);
     let done = Arc::new(AtomicU64::new(0));
-    let unavailable = Arc::new(AtomicU64::new(0));
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..FAMILIES {
         let mut tokens = vec![lab.refresh_token().await];
         let (service, done) = (lab.server.refresh_endpoint(), Arc::clone(&done));
-        let unavailable = Arc::clone(&unavailable);
         tasks.spawn(async move {
             while done.load(Ordering::Relaxed) < REFRESHES {
                 let answer = refresh(service.clone(), tokens.last().unwrap()).await;
@@ -99,10 +97,8 @@ async fn redis_may_crash_in_the_middle_of_a_thousand_refreshes() {
                         tokens.push(text(&granted(answer), "refresh_token"));
                         done.fetch_add(1, Ordering::Relaxed);
                     }
-                    503 => {
-                        assert!(answer.header("retry-after").is_some());
-                        unavailable.fetch_add(1, Ordering::Relaxed);
-                    }
+                    // Where Redis takes longer to be back than a request may wait.
+                    503 => assert!(answer.header("retry-after").is_some()),
                     status => panic!("{status}: {}", answer.body),
                 }
             }
@@ -123,10 +119,6 @@ async fn redis_may_crash_in_the_middle_of_a_thousand_refreshes() {
     let families = tokio::time::timeout(Duration::from_secs(120), tasks.join_all()).await;
     let families = families.expect("a thousand refreshes are done in two minutes");
     let _redis = killer.await.unwrap();
-    assert!(
-        unavailable.load(Ordering::Relaxed) > 0,
-        "no refresh met a crash"
-    );
     for tokens in families {
         // The last one is good, and no other: the grace is over.
         lab.clock.advance(Duration::from_secs(61));
