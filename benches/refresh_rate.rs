@@ -1,5 +1,5 @@
 //! How many refreshes one core does in a second, in memory and on a Redis on this machine, and how long the slowest
-//! of a hundred takes.
+//! of a hundred takes; and how long it takes to log out a user, and all users of a client.
 //!
 //! `cargo bench --features full --bench refresh_rate`; a second for each row. Redis writes each answer down before it is
 //! given (`appendfsync always`), and has a core of its own.
@@ -45,6 +45,8 @@ fn main() {
     for clients in [1, 32] {
         row("in memory", clients, time, InMemoryRefreshStore::new);
     }
+    let families = if is_test() { 100 } else { 20_000 };
+    logout("in memory", families, InMemoryRefreshStore::new());
     if std::process::Command::new("redis-server")
         .arg("--version")
         .output()
@@ -66,6 +68,8 @@ fn main() {
                 RedisRefreshStore::new(server.url()).unwrap()
             });
         }
+        let store = RedisRefreshStore::new(server.url()).unwrap();
+        logout(name, families, store);
     }
 }
 
@@ -100,6 +104,39 @@ fn row<S: RefreshStore>(name: &str, clients: usize, time: Duration, store: impl 
     let rate = took.len() as f64 / time.as_secs_f64();
     let (median, p99) = (took[took.len() / 2], took[took.len() * 99 / 100]);
     println!("{name:21} {clients:3} at once {rate:9.0} {median:>10.1?} {p99:>10.1?}");
+}
+
+/// Ten sessions of a user, among so many of a client.
+fn logout(name: &str, families: usize, store: impl RefreshStore) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let (server, _) = server(store);
+    runtime.block_on(async {
+        let mut tasks = JoinSet::new();
+        for task in 0..50 {
+            let server = server.clone();
+            tasks.spawn(async move {
+                for number in 0..families / 50 {
+                    let user = match (task, number) {
+                        (0, 0..10) => "alice".to_owned(),
+                        _ => format!("user-{task}-{number}"),
+                    };
+                    server.issue("svc", &user, None).await.unwrap();
+                }
+            });
+        }
+        tasks.join_all().await;
+        let began = Instant::now();
+        let of_user = server.end_families_of("svc", "alice").await.unwrap();
+        let took = began.elapsed();
+        println!("{name:21} a user logged out of {of_user} sessions in {took:.1?}");
+        let began = Instant::now();
+        let of_client = server.end_families("svc").await.unwrap();
+        let took = began.elapsed();
+        println!("{name:21} all {of_client} sessions of a client ended in {took:.1?}");
+    });
 }
 
 fn server(store: impl RefreshStore) -> (AuthorizationServer, String) {

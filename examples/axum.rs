@@ -22,6 +22,7 @@
 //! | `ISSUER` | the `iss` of its tokens | `http://` and the address |
 //! | `SIGNING_KEY` | a file with the private key in PEM, for ES256 | see below |
 //! | `SIGNING_KEY_FILE` | a file with all keys and their times (`SigningKeyFile`), made if there is none | see below |
+//! | `GENERATED_SECRET` | the secret, made by a machine, of a further client, `generated` | no such client |
 //! | `REDIS_URL` | where refresh tokens and revocations are kept | in memory |
 //!
 //! Without `SIGNING_KEY` and `SIGNING_KEY_FILE` the signing key is made at each start and lost at the end, and all tokens
@@ -202,10 +203,14 @@ fn authorization_server(
             .scope("read write")
             .build()
     };
-    let clients = [
+    let mut clients = vec![
         client("svc", "svc-secret")?,
         client("svc-post", "svc-post-secret")?,
     ];
+    if let Ok(secret) = env::var("GENERATED_SECRET") {
+        let generated = Client::builder("generated").secret(SecretHash::of_generated(&secret)?);
+        clients.push(generated.scope("read write").build()?);
+    }
     let server = AuthorizationServer::builder()
         .issuer(issuer)
         .audience(AUDIENCE)
