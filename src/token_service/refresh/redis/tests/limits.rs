@@ -95,7 +95,7 @@ async fn store_of_living(store: &RedisRefreshStore) -> u64 {
     1
 }
 
-/// What a family takes: half of what a hash of texts took (904 bytes, for the same family).
+/// What a family takes: half of what a hash of texts took (1099 bytes, for the same family).
 #[tokio::test]
 #[ignore = "needs redis-server"]
 async fn a_family_takes_half_a_kilobyte() {
