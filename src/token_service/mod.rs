@@ -1,8 +1,10 @@
 //! Issuing what the rest of the crate verifies: the token endpoint, the refresh endpoint, revocation, and the
 //! published keys. [`AuthorizationServer`] is where to begin.
 //!
-//! A request comes in at `endpoint`, is read by `request`, its client judged by `client`, and goes on to `issue`,
-//! `renew` or `revoke`; what is answered is in `answer`, and why there is nothing in `refusal`. Refresh tokens are kept by `refresh`, keys by `keys`.
+//! A request comes in at `endpoint`, is read by `request`, its client authenticated by `client`, and goes on to `issue`,
+//! `renew`, `revoke` or `introspect`. What is answered is in `answer`, and why a request is rejected, in `refusal`. Refresh
+//! tokens are kept by `refresh`, keys by `keys`. Where the application has a say is in `hooks`, what it is told, in
+//! `event`, and what it may call by itself, in `direct` and `server`.
 
 mod answer;
 mod builder;
