@@ -110,7 +110,7 @@ impl<C> Claims<C> {
 
     /// Claims from their parts, none of which is copied. With the user's part comes what it takes on the
     /// heap, in bytes.
-    #[cfg(all(feature = "jwt", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
+    #[cfg(all(feature = "jwt", feature = "_crypto"))]
     pub(crate) fn from_parts(
         registered: RegisteredClaims,
         valid_until: Option<NumericDate>,

@@ -78,7 +78,7 @@ impl<'de> Deserialize<'de> for Text<'de> {
 
 /// The text of a document without the byte order mark that some editors and servers put before
 /// it, which may be ignored (RFC 8259 §8.1).
-#[cfg(all(feature = "jwt", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
+#[cfg(all(feature = "jwt", feature = "_crypto"))]
 pub(crate) fn without_bom(document: &str) -> &str {
     document.strip_prefix('\u{feff}').unwrap_or(document)
 }
@@ -131,11 +131,11 @@ fn depth(json: &str) -> usize {
     deepest
 }
 
-#[cfg(all(feature = "jwt", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
+#[cfg(all(feature = "jwt", feature = "_crypto"))]
 /// What the names begin with by which serde_json knows its own types.
 const PRIVATE: &str = "$serde_json::private::";
 
-#[cfg(all(feature = "jwt", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
+#[cfg(all(feature = "jwt", feature = "_crypto"))]
 /// Whether some object in this JSON text, at any depth, has a member whose name begins as serde_json's private names
 /// do. With such a name the author of the text, not the user's type, says how a value is read.
 pub(crate) fn has_private_names(json: &str) -> bool {
@@ -147,7 +147,7 @@ pub(crate) fn has_private_names(json: &str) -> bool {
     suspicious && names_privately(json.trim_ascii_start())
 }
 
-#[cfg(all(feature = "jwt", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
+#[cfg(all(feature = "jwt", feature = "_crypto"))]
 fn names_privately(value: &str) -> bool {
     if !value.starts_with(['{', '[']) {
         return false;
@@ -164,7 +164,7 @@ fn names_privately(value: &str) -> bool {
     }
 }
 
-#[cfg(all(feature = "jwt", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
+#[cfg(all(feature = "jwt", feature = "_crypto"))]
 /// What an array or object holds.
 #[derive(Default)]
 struct Children<'a> {
@@ -172,7 +172,7 @@ struct Children<'a> {
     values: Vec<&'a RawValue>,
 }
 
-#[cfg(all(feature = "jwt", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
+#[cfg(all(feature = "jwt", feature = "_crypto"))]
 impl<'de> Deserialize<'de> for Children<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Collect;

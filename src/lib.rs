@@ -97,27 +97,21 @@
     )
 )]
 
-#[cfg(all(feature = "jwt", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
+#[cfg(all(feature = "jwt", feature = "_crypto"))]
 mod algorithm;
 mod body;
 mod check;
 mod claims;
-#[cfg(all(
-    feature = "client-process-provider",
-    any(feature = "aws-lc-rs", feature = "rust-crypto")
-))]
+#[cfg(all(feature = "client-process-provider", feature = "_crypto"))]
 mod client;
 mod clock;
-#[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
+#[cfg(feature = "_crypto")]
 mod crypto;
 mod error;
 pub mod exempt;
 mod future;
 mod json;
-#[cfg(all(
-    feature = "jsonwebtoken",
-    any(feature = "aws-lc-rs", feature = "rust-crypto")
-))]
+#[cfg(all(feature = "jsonwebtoken", feature = "_crypto"))]
 pub mod jsonwebtoken;
 mod layer;
 pub mod observability;
@@ -130,21 +124,15 @@ mod require;
 mod revocation;
 mod service;
 mod store;
-#[cfg(all(
-    feature = "testing",
-    any(feature = "aws-lc-rs", feature = "rust-crypto")
-))]
+#[cfg(all(feature = "testing", feature = "_crypto"))]
 pub mod testing;
 mod token;
-#[cfg(all(
-    feature = "token-service",
-    any(feature = "aws-lc-rs", feature = "rust-crypto")
-))]
+#[cfg(all(feature = "token-service", feature = "_crypto"))]
 pub mod token_service;
 mod url;
 mod verify;
 
-#[cfg(all(feature = "jwt", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
+#[cfg(all(feature = "jwt", feature = "_crypto"))]
 pub use algorithm::Algorithm;
 pub use body::ResponseBody;
 pub use check::{Check, CheckContext, Checked, Credentials, RequireScopes};
@@ -160,7 +148,7 @@ pub use observability::describe_metrics;
 #[cfg(all(
     feature = "redis",
     feature = "client-process-provider",
-    any(feature = "aws-lc-rs", feature = "rust-crypto")
+    feature = "_crypto"
 ))]
 pub use redis::RedisTls;
 #[cfg(feature = "redis")]
@@ -173,11 +161,11 @@ pub use revocation::{InMemoryRevocation, Revocation, RevocationList, Revoked};
 pub use service::BearerAuth;
 pub use store::StoreError;
 pub use token::{BearerToken, OwnedToken, RawToken, TokenSource};
-#[cfg(all(feature = "jwks", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
+#[cfg(all(feature = "jwks", feature = "_crypto"))]
 pub use verify::jwks::{
     KeySetError, KeySetHealth, KeySetStatus, RemoteKeySet, RemoteKeySetBuilder,
 };
-#[cfg(all(feature = "jwt", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
+#[cfg(all(feature = "jwt", feature = "_crypto"))]
 pub use verify::jwt::{JwtVerifier, JwtVerifierBuilder, Key, KeySet, SkippedKey, TrustedIssuer};
 pub use verify::{
     BoxFuture, MapClaims, RouteByShape, SharedVerifier, TryMapClaims, Verification,
@@ -185,7 +173,7 @@ pub use verify::{
 };
 #[cfg(feature = "cache")]
 pub use verify::{CacheStats, Cached, CachedBuilder, CachedFuture};
-#[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
+#[cfg(feature = "_crypto")]
 pub use verify::{StaticTokens, StaticTokensBuilder};
 
 // The code in the README compiles.
@@ -194,7 +182,7 @@ pub use verify::{StaticTokens, StaticTokensBuilder};
     feature = "axum",
     feature = "client",
     feature = "token-service",
-    any(feature = "aws-lc-rs", feature = "rust-crypto")
+    feature = "_crypto"
 ))]
 #[doc = include_str!("../README.md")]
 mod readme {}

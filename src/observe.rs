@@ -24,18 +24,12 @@ use crate::error::AuthError;
 #[cfg(any(feature = "metrics", feature = "tracing"))]
 use crate::error::AuthErrorKind;
 
-#[cfg(any(
-    feature = "tracing",
-    all(feature = "jwks", any(feature = "aws-lc-rs", feature = "rust-crypto"))
-))]
+#[cfg(any(feature = "tracing", all(feature = "jwks", feature = "_crypto")))]
 mod line;
 #[cfg(feature = "metrics")]
 mod meter;
 
-#[cfg(any(
-    feature = "tracing",
-    all(feature = "jwks", any(feature = "aws-lc-rs", feature = "rust-crypto"))
-))]
+#[cfg(any(feature = "tracing", all(feature = "jwks", feature = "_crypto")))]
 pub(crate) use line::Line;
 #[cfg(feature = "metrics")]
 use meter::{add, fixed};
@@ -148,7 +142,7 @@ fn log(error: &AuthError, status: StatusCode) {
 }
 
 /// Whether anybody listens to what [`claim_rejected`] says, so that it need not be found out for nobody.
-#[cfg(all(feature = "jwt", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
+#[cfg(all(feature = "jwt", feature = "_crypto"))]
 pub(crate) fn hears_of_claims() -> bool {
     #[cfg(feature = "tracing")]
     return tracing::enabled!(target: "tower_bearer", tracing::Level::DEBUG);
@@ -159,7 +153,7 @@ pub(crate) fn hears_of_claims() -> bool {
 /// A token was rejected because of this claim, which is empty if it is the payload as a whole.
 ///
 /// This is the only place where values of claims are logged.
-#[cfg(all(feature = "jwt", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
+#[cfg(all(feature = "jwt", feature = "_crypto"))]
 pub(crate) fn claim_rejected(claim: &str, fault: impl std::fmt::Display) {
     #[cfg(feature = "tracing")]
     tracing::event!(

@@ -22,7 +22,7 @@ pub(crate) fn id() -> u128 {
 }
 
 /// A number from 0 to 1, without the 1.
-#[cfg(all(feature = "jwks", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
+#[cfg(all(feature = "jwks", feature = "_crypto"))]
 pub(crate) fn fraction() -> f64 {
     // As many bits as fit.
     (id() >> 75) as f64 / (1_u64 << 53) as f64
@@ -42,18 +42,10 @@ const fn mix(state: u64) -> u64 {
 }
 
 /// Random numbers that are the same in each run, for tests.
-#[cfg(all(
-    test,
-    feature = "jwt",
-    any(feature = "aws-lc-rs", feature = "rust-crypto")
-))]
+#[cfg(all(test, feature = "jwt", feature = "_crypto"))]
 pub(crate) struct Seeded(u64);
 
-#[cfg(all(
-    test,
-    feature = "jwt",
-    any(feature = "aws-lc-rs", feature = "rust-crypto")
-))]
+#[cfg(all(test, feature = "jwt", feature = "_crypto"))]
 impl Seeded {
     pub(crate) fn new(seed: u64) -> Self {
         Self(mix(seed.wrapping_add(STEP)))
@@ -88,7 +80,7 @@ mod tests {
         assert_eq!(ids.len(), 2000);
     }
 
-    #[cfg(all(feature = "jwks", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
+    #[cfg(all(feature = "jwks", feature = "_crypto"))]
     #[test]
     fn fractions_fill_their_range() {
         let fractions: Vec<f64> = (0..1000).map(|_| fraction()).collect();

@@ -75,7 +75,7 @@ fn check_authority(uri: &UriStr) -> Result<(), &'static str> {
 }
 
 /// A URL that [`web`] has read, without its query, which may hold a secret (Attack 44).
-#[cfg(all(feature = "jwks", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
+#[cfg(all(feature = "jwks", feature = "_crypto"))]
 pub(crate) fn without_query(url: &str) -> &str {
     url.split('?').next().unwrap_or_default()
 }

@@ -3,10 +3,7 @@
 //! Counted is the thread of the test alone, and only what happens within `call` and the future of the
 //! response. To count anew, read the numbers that the failing assertions print.
 
-#![cfg(all(
-    feature = "testing",
-    any(feature = "aws-lc-rs", feature = "rust-crypto")
-))]
+#![cfg(all(feature = "testing", feature = "_crypto"))]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

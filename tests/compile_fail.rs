@@ -4,7 +4,7 @@
 //! compilers leave the test out. To write them anew:
 //! `TRYBUILD=overwrite cargo test --features full --test compile_fail -- --ignored`.
 
-#![cfg(all(feature = "jwt", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
+#![cfg(all(feature = "jwt", feature = "_crypto"))]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

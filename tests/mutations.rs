@@ -3,10 +3,7 @@
 //! Whatever comes, nothing panics, no answer is a 5xx, the service is not called, and the refusal is one
 //! that a client can read: lines 1 to 24 of attacks.md, between their rows.
 
-#![cfg(all(
-    feature = "testing",
-    any(feature = "aws-lc-rs", feature = "rust-crypto")
-))]
+#![cfg(all(feature = "testing", feature = "_crypto"))]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,10 +1,6 @@
 //! The ready-made client over TLS: by the crypto provider of the process, or by one of its own. Each case runs in a
 //! process of its own, because a provider is installed once for a process, and roots are read from its environment.
-#![cfg(all(
-    feature = "client",
-    feature = "testing",
-    any(feature = "aws-lc-rs", feature = "rust-crypto")
-))]
+#![cfg(all(feature = "client", feature = "testing", feature = "_crypto"))]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

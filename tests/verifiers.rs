@@ -196,7 +196,7 @@ fn the_end_of_a_verdict() {
     assert_eq!(claims.registered().expires_at(), Some(date(10)));
 }
 
-#[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
+#[cfg(feature = "_crypto")]
 mod static_tokens {
     use tower_bearer::{Claims, StaticTokens, reason};
 

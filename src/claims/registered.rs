@@ -116,7 +116,7 @@ impl RegisteredClaims {
         Span(from, self.text.len())
     }
 
-    #[cfg(all(feature = "jwt", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
+    #[cfg(all(feature = "jwt", feature = "_crypto"))]
     pub(crate) fn with_capacity(bytes: usize) -> Self {
         Self {
             text: String::with_capacity(bytes),
@@ -183,10 +183,7 @@ impl fmt::Debug for RegisteredClaims {
 pub struct Scopes<'a>(&'a str);
 
 impl<'a> Scopes<'a> {
-    #[cfg(all(
-        feature = "token-service",
-        any(feature = "aws-lc-rs", feature = "rust-crypto")
-    ))]
+    #[cfg(all(feature = "token-service", feature = "_crypto"))]
     pub(crate) const fn new(scope: &'a str) -> Self {
         Self(scope)
     }

@@ -33,7 +33,7 @@ fn the_limit_of_depth_is_that_of_serde_json() {
     assert!(is_shallow(&format!("[\"{}\"]", "[{".repeat(1000))));
 }
 
-#[cfg(all(feature = "jwt", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
+#[cfg(all(feature = "jwt", feature = "_crypto"))]
 #[test]
 fn private_names_are_found_at_any_depth_and_in_any_spelling() {
     let raw = r#""$serde_json::private::RawValue""#;

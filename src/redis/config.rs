@@ -54,10 +54,7 @@ use crate::error::ConfigError;
 pub struct RedisConfig {
     place: Place,
     wants_tls: bool,
-    #[cfg(all(
-        feature = "client-process-provider",
-        any(feature = "aws-lc-rs", feature = "rust-crypto")
-    ))]
+    #[cfg(all(feature = "client-process-provider", feature = "_crypto"))]
     tls: Option<super::tls::RedisTls>,
 }
 
@@ -66,10 +63,7 @@ impl RedisConfig {
         Self {
             place,
             wants_tls,
-            #[cfg(all(
-                feature = "client-process-provider",
-                any(feature = "aws-lc-rs", feature = "rust-crypto")
-            ))]
+            #[cfg(all(feature = "client-process-provider", feature = "_crypto"))]
             tls: None,
         }
     }
@@ -134,10 +128,7 @@ impl RedisConfig {
 
     /// Sets whom TLS trusts, and the certificate of this client. The default trusts the roots of the platform. The URLs
     /// must be of `rediss://`.
-    #[cfg(all(
-        feature = "client-process-provider",
-        any(feature = "aws-lc-rs", feature = "rust-crypto")
-    ))]
+    #[cfg(all(feature = "client-process-provider", feature = "_crypto"))]
     #[must_use]
     pub fn tls(mut self, tls: super::tls::RedisTls) -> Self {
         self.tls = Some(tls);
@@ -145,10 +136,7 @@ impl RedisConfig {
     }
 
     pub(super) fn address(self) -> Result<Address, ConfigError> {
-        #[cfg(all(
-            feature = "client-process-provider",
-            any(feature = "aws-lc-rs", feature = "rust-crypto")
-        ))]
+        #[cfg(all(feature = "client-process-provider", feature = "_crypto"))]
         let tls = match (self.wants_tls, self.tls) {
             (true, tls) => Some(Tls::new(tls.unwrap_or_default())?),
             (false, None) => None,
@@ -158,10 +146,7 @@ impl RedisConfig {
                 ));
             }
         };
-        #[cfg(not(all(
-            feature = "client-process-provider",
-            any(feature = "aws-lc-rs", feature = "rust-crypto")
-        )))]
+        #[cfg(not(all(feature = "client-process-provider", feature = "_crypto")))]
         let tls = match self.wants_tls {
             true => Some(Tls::new()?),
             false => None,

@@ -29,10 +29,7 @@ pub(super) struct Connection {
 pub(super) enum Live {
     Server(MultiplexedConnection),
     Cluster(ClusterConnection),
-    #[cfg(all(
-        feature = "client-process-provider",
-        any(feature = "aws-lc-rs", feature = "rust-crypto")
-    ))]
+    #[cfg(all(feature = "client-process-provider", feature = "_crypto"))]
     TlsCluster(ClusterConnection<super::tls::Node>),
     Own(Arc<dyn RedisConnection>),
 }
@@ -117,10 +114,7 @@ impl Live {
         match self {
             Self::Server(server) => command.query_async(server).await,
             Self::Cluster(cluster) => command.query_async(cluster).await,
-            #[cfg(all(
-                feature = "client-process-provider",
-                any(feature = "aws-lc-rs", feature = "rust-crypto")
-            ))]
+            #[cfg(all(feature = "client-process-provider", feature = "_crypto"))]
             Self::TlsCluster(cluster) => command.query_async(cluster).await,
             Self::Own(own) => super::own::send(&**own, command).await,
         }
@@ -144,10 +138,7 @@ impl Live {
         let node = SingleNodeRoutingInfo::ByAddress { host, port };
         let answers = match self {
             Self::Cluster(cluster) => cluster.route_pipeline(both, 0, 2, node).await?,
-            #[cfg(all(
-                feature = "client-process-provider",
-                any(feature = "aws-lc-rs", feature = "rust-crypto")
-            ))]
+            #[cfg(all(feature = "client-process-provider", feature = "_crypto"))]
             Self::TlsCluster(cluster) => cluster.route_pipeline(both, 0, 2, node).await?,
             Self::Server(_) | Self::Own(_) => return Err(error.clone()),
         };

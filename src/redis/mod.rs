@@ -27,26 +27,17 @@ mod config;
 mod connection;
 mod own;
 mod sentinel;
-#[cfg(not(all(
-    feature = "client-process-provider",
-    any(feature = "aws-lc-rs", feature = "rust-crypto")
-)))]
+#[cfg(not(all(feature = "client-process-provider", feature = "_crypto")))]
 #[path = "no_tls.rs"]
 mod tls;
-#[cfg(all(
-    feature = "client-process-provider",
-    any(feature = "aws-lc-rs", feature = "rust-crypto")
-))]
+#[cfg(all(feature = "client-process-provider", feature = "_crypto"))]
 mod tls;
 
 pub(crate) use call::{Call, Lua};
 pub use check::RedisCheck;
 pub use config::RedisConfig;
 pub use own::{RedisConnection, RedisReply};
-#[cfg(all(
-    feature = "client-process-provider",
-    any(feature = "aws-lc-rs", feature = "rust-crypto")
-))]
+#[cfg(all(feature = "client-process-provider", feature = "_crypto"))]
 pub use tls::RedisTls;
 
 use address::Address;

@@ -74,10 +74,7 @@ impl Challenges {
     }
 
     /// The challenge for the scheme `Basic` (RFC 7617 §2), in the same realm.
-    #[cfg(all(
-        feature = "token-service",
-        any(feature = "aws-lc-rs", feature = "rust-crypto")
-    ))]
+    #[cfg(all(feature = "token-service", feature = "_crypto"))]
     pub(crate) fn basic(&self) -> HeaderValue {
         let mut challenge = Builder("Basic".to_owned());
         challenge.add("realm", &self.realm);

@@ -22,17 +22,11 @@ mod problem;
 mod problem_json;
 mod trace_id;
 
-#[cfg(all(
-    feature = "token-service",
-    any(feature = "aws-lc-rs", feature = "rust-crypto")
-))]
+#[cfg(all(feature = "token-service", feature = "_crypto"))]
 pub(crate) use challenge::description;
 pub(crate) use challenge::{Challenges, scope_tokens};
 pub(crate) use early::finish;
-#[cfg(all(
-    feature = "token-service",
-    any(feature = "aws-lc-rs", feature = "rust-crypto")
-))]
+#[cfg(all(feature = "token-service", feature = "_crypto"))]
 pub(crate) use early::finish_having_read;
 pub use grpc::{grpc_response, is_grpc};
 pub use problem::Problem;

@@ -22,11 +22,11 @@ mod map;
 mod route;
 mod shared;
 
-#[cfg(all(feature = "jwks", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
+#[cfg(all(feature = "jwks", feature = "_crypto"))]
 pub(crate) mod jwks;
-#[cfg(all(feature = "jwt", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
+#[cfg(all(feature = "jwt", feature = "_crypto"))]
 pub(crate) mod jwt;
-#[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
+#[cfg(feature = "_crypto")]
 mod static_tokens;
 
 #[cfg(feature = "cache")]
@@ -34,7 +34,7 @@ pub use cached::{CacheStats, Cached, CachedBuilder, CachedFuture};
 pub use map::{MapClaims, TryMapClaims};
 pub use route::RouteByShape;
 pub use shared::SharedVerifier;
-#[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
+#[cfg(feature = "_crypto")]
 pub use static_tokens::{StaticTokens, StaticTokensBuilder};
 
 /// A boxed future.

@@ -13,11 +13,7 @@ mod support;
 
 #[cfg(feature = "axum")]
 mod drained;
-#[cfg(all(
-    feature = "token-service",
-    feature = "axum",
-    any(feature = "aws-lc-rs", feature = "rust-crypto")
-))]
+#[cfg(all(feature = "token-service", feature = "axum", feature = "_crypto"))]
 mod endpoints;
 mod headers;
 mod pooled;

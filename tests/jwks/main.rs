@@ -7,7 +7,7 @@
     feature = "cache",
     feature = "client",
     feature = "testing",
-    any(feature = "aws-lc-rs", feature = "rust-crypto")
+    feature = "_crypto"
 ))]
 #![allow(
     clippy::unwrap_used,

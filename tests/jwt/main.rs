@@ -2,10 +2,7 @@
 //!
 //! "→ 401" in an attack means the 401 problem with `invalid_token`, and the service not called:
 //! [`Guard::refuses`] holds all of it.
-#![cfg(all(
-    feature = "testing",
-    any(feature = "aws-lc-rs", feature = "rust-crypto")
-))]
+#![cfg(all(feature = "testing", feature = "_crypto"))]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

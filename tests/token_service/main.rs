@@ -1,10 +1,7 @@
 //! The token service, black-box: the two endpoints of the contract, the endpoint of RFC 6749, revocation, and
 //! lines 34 to 38 of attacks.md.
 
-#![cfg(all(
-    feature = "token-service",
-    any(feature = "aws-lc-rs", feature = "rust-crypto")
-))]
+#![cfg(all(feature = "token-service", feature = "_crypto"))]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
