@@ -18,6 +18,7 @@ use super::{
     observe::ObserverFn,
     refresh::{InMemoryRefreshStore, RefreshStore},
     server::{AuthorizationServer, PeerFn, Server, Settings},
+    unsettled::Unsettled,
 };
 use crate::{
     clock::{Clock, SystemClock},
@@ -149,7 +150,8 @@ impl AuthorizationServerBuilder {
 
     /// Sets for how long a refresh token that was rotated may be presented again, and gets the same successor once
     /// more: for clients whose connection broke before they had the answer. In whole seconds, 60 at most. The
-    /// default is 0, which is never: for so long a thief could use a token unnoticed.
+    /// default is 0, which is never: for so long a thief could use a token unnoticed. If it was the store that did not
+    /// answer, or the client went away before it did, the next attempt at this process succeeds without a grace.
     pub fn refresh_token_grace(mut self, grace: Duration) -> Self {
         self.settings.grace = grace;
         self
@@ -391,6 +393,7 @@ impl AuthorizationServerBuilder {
             settings: self.settings,
             keys,
             refresh_tokens,
+            unsettled: Unsettled::new(),
             revocation: self.revocation,
             peer,
             extra_claims: self.extra_claims,

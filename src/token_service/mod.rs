@@ -33,6 +33,7 @@ mod resource;
 mod revoke;
 mod server;
 mod session;
+mod unsettled;
 
 pub use builder::AuthorizationServerBuilder;
 pub use claims::ExtraClaims;

@@ -65,14 +65,18 @@ impl Server {
         }
 
         let now = self.clock.now();
-        let (successor, seed) = token
-            .successor(&family, !self.settings.grace.is_zero())
-            .ok_or_else(no_crypto)?;
+        let presented = token.hash();
+        let successor = match self.unsettled.successor(&presented, now) {
+            Some(successor) => successor,
+            None => token
+                .successor(&family, !self.settings.grace.is_zero())
+                .ok_or_else(no_crypto)?,
+        };
         let mut rotation = Rotation {
             found: family.clone(),
-            presented: token.hash(),
-            successor: successor.hash(),
-            seed,
+            presented: presented.clone(),
+            successor: successor.0.hash(),
+            seed: successor.1.clone(),
             issued: None,
             session: None,
             now,
@@ -94,7 +98,11 @@ impl Server {
             _ => None,
         };
 
+        // If this fails, or the client goes away meanwhile, its next attempt is the same rotation.
+        self.unsettled.begin(&presented, &successor, now);
         let rotated = self.in_time(self.refresh_tokens.rotate(rotation)).await?;
+        self.unsettled.settle(&presented);
+        let (successor, _) = successor;
         let successor = match rotated {
             Rotated::Rotated { earlier } => {
                 if self.settings.revoke_at_rotation {

@@ -15,6 +15,7 @@ use super::{
     metadata::ServeMetadata,
     observe::{self, ObserverFn},
     refresh::{FamiliesOf, RefreshStore},
+    unsettled::Unsettled,
 };
 use crate::{clock::Clock, revocation::Revocation, store::StoreError};
 
@@ -246,6 +247,7 @@ pub(super) struct Server {
     pub(super) keys: SigningKeys,
     pub(super) clients: Authenticator,
     pub(super) refresh_tokens: Arc<dyn RefreshStore>,
+    pub(super) unsettled: Unsettled,
     pub(super) revocation: Option<Arc<dyn Revocation>>,
     pub(super) voice: Voice,
     pub(super) peer: Arc<PeerFn>,

@@ -126,7 +126,7 @@ impl RefreshFamily {
     /// * The family is over: [`Expired`](Rotated::Expired).
     /// * The token is the current one: its successor takes its place, [`Rotated`](Rotated::Rotated).
     /// * The token is the one before, and the successor the current one: this rotation is done already, and only its
-    ///   result was lost. Nothing changes, [`Rotated`](Rotated::Rotated).
+    ///   result was lost. The tokens stay as they are, [`Rotated`](Rotated::Rotated).
     /// * It was rotated within the grace: the tokens stay as they are, [`Again`](Rotated::Again).
     /// * Otherwise somebody uses a token that has been used. Whether that is the client or a thief cannot be known,
     ///   so the family ends for both (RFC 9700 §4.14.2): [`Reused`](Rotated::Reused).
@@ -151,7 +151,16 @@ impl RefreshFamily {
                 self.current = rotation.successor.clone();
                 self.idle_until = now.saturating_add(rotation.idle_for).min(self.ends_at);
             }
-            Rotated::Again { .. } => {}
+            // It is done already. Another attempt at it may have an access token of its own.
+            Rotated::Rotated { .. }
+                if rotation
+                    .issued
+                    .as_ref()
+                    .is_none_or(|issued| self.access_tokens.contains(issued)) =>
+            {
+                return outcome;
+            }
+            Rotated::Rotated { .. } | Rotated::Again { .. } => {}
             _ => return outcome,
         }
         if let Some(session) = &rotation.session {

@@ -12,6 +12,7 @@ const RANDOM: usize = 32;
 const MARK: usize = 16;
 
 /// A refresh token, as a client presents it or gets it.
+#[derive(Clone)]
 pub(crate) struct RefreshToken {
     id: [u8; ID],
     random: [u8; RANDOM],
