@@ -176,3 +176,15 @@ fn an_issuer_or_an_endpoint_that_is_no_url_is_rejected() {
         }
     }
 }
+
+/// Attack 48: an audience that no token can hold.
+#[test]
+fn a_client_with_an_audience_that_no_token_can_hold_is_not_built() {
+    for audience in [" a", "a\n", "\u{feff}a", "\"a\""] {
+        let client = Client::builder("svc")
+            .secret(lab::chosen())
+            .audience(audience);
+        let error = client.build().unwrap_err().to_string();
+        assert!(error.contains("audience"), "{audience:?}: {error}");
+    }
+}

@@ -10,7 +10,12 @@ use std::{
     time::Duration,
 };
 
-use crate::{error::ConfigError, reject::scope_tokens, store::StoreError, verify::BoxFuture};
+use crate::{
+    error::ConfigError,
+    reject::scope_tokens,
+    store::StoreError,
+    verify::{BoxFuture, jwt::check_name},
+};
 
 pub(super) mod assertion;
 pub(super) mod authentication;
@@ -335,6 +340,10 @@ impl ClientBuilder {
         }
         if client.subject.as_deref() == Some("") || client.audiences.iter().any(String::is_empty) {
             return wrong("has an empty subject or audience: leave it out");
+        }
+        let mut audiences = client.audiences.iter();
+        if let Err(error) = audiences.try_for_each(|audience| check_name("audience", audience)) {
+            return wrong(&format!("has an audience that cannot be used: {error}"));
         }
         if !client.scope.is_empty() {
             client.scope = scope_tokens(client.scope.split(' '))?;
