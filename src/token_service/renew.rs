@@ -66,15 +66,17 @@ impl Server {
 
         let now = self.clock.now();
         let presented = token.hash();
-        let successor = match self.unsettled.successor(&presented, now) {
+        let successor = match self.unsettled.take(&presented, now) {
             Some(successor) => successor,
             None => token
                 .successor(&family, !self.settings.grace.is_zero())
                 .ok_or_else(no_crypto)?,
         };
+        // If this fails, or the client goes away meanwhile, its next attempt is the same rotation.
+        let attempt = self.unsettled.begin(&presented, &successor, now);
         let mut rotation = Rotation {
             found: family.clone(),
-            presented: presented.clone(),
+            presented,
             successor: successor.0.hash(),
             seed: successor.1.clone(),
             issued: None,
@@ -98,10 +100,7 @@ impl Server {
             _ => None,
         };
 
-        // If this fails, or the client goes away meanwhile, its next attempt is the same rotation.
-        self.unsettled.begin(&presented, &successor, now);
         let rotated = self.in_time(self.refresh_tokens.rotate(rotation)).await?;
-        self.unsettled.settle(&presented);
         let (successor, _) = successor;
         let successor = match rotated {
             Rotated::Rotated { earlier } => {
@@ -124,6 +123,7 @@ impl Server {
             // The store is of another mind than a moment ago, which only a clock that goes back can bring about.
             return Err(invalid("token_unknown"));
         };
+        attempt.settle();
         Ok(Tokens {
             access_token,
             token_type: "Bearer",

@@ -23,10 +23,10 @@ const AT_MOST: usize = 10_000;
 /// In seconds: as long as the longest grace.
 const KEPT_FOR: u64 = 60;
 
-pub(super) struct Unsettled(Mutex<Cache<[u8; 32], Attempt>>);
+pub(super) struct Unsettled(Mutex<Cache<[u8; 32], Lost>>);
 
-#[derive(Clone)]
-struct Attempt {
+/// An attempt that has come to no end.
+struct Lost {
     successor: Successor,
     since: NumericDate,
 }
@@ -39,28 +39,58 @@ impl Unsettled {
         Self(Mutex::new(Cache::new(AT_MOST)))
     }
 
-    /// The successor that an earlier attempt with this token may have made current.
-    pub(super) fn successor(&self, presented: &TokenHash, now: NumericDate) -> Option<Successor> {
-        let attempts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let attempt = attempts.get(&presented.0)?;
-        let is_over = now.as_secs() >= attempt.since.as_secs().saturating_add(KEPT_FOR);
-        (!is_over).then(|| attempt.successor.clone())
+    /// The successor that an earlier attempt with this token may have made current. It is for one more attempt, so that
+    /// of several at the same time one succeeds.
+    pub(super) fn take(&self, presented: &TokenHash, now: NumericDate) -> Option<Successor> {
+        let mut lost = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (_, lost) = lost.remove(&presented.0)?;
+        let is_over = now.as_secs() >= lost.since.as_secs().saturating_add(KEPT_FOR);
+        (!is_over).then_some(lost.successor)
     }
 
-    /// An attempt begins.
-    pub(super) fn begin(&self, presented: &TokenHash, successor: &Successor, now: NumericDate) {
-        let attempt = Attempt {
-            successor: successor.clone(),
+    /// An attempt begins. It is remembered if it is dropped before the client gets its tokens.
+    pub(super) fn begin(
+        &self,
+        presented: &TokenHash,
+        successor: &Successor,
+        now: NumericDate,
+    ) -> Attempt<'_> {
+        Attempt {
+            unsettled: self,
+            presented: presented.clone(),
+            successor: Some(successor.clone()),
             since: now,
-        };
-        let mut attempts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        attempts.insert(presented.0, attempt);
+        }
     }
+}
 
-    /// What came of an attempt is known.
-    pub(super) fn settle(&self, presented: &TokenHash) {
-        let mut attempts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        attempts.remove(&presented.0);
+/// An attempt at a rotation that is under way.
+pub(super) struct Attempt<'a> {
+    unsettled: &'a Unsettled,
+    presented: TokenHash,
+    successor: Option<Successor>,
+    since: NumericDate,
+}
+
+impl Attempt<'_> {
+    /// The client gets its tokens.
+    pub(super) fn settle(mut self) {
+        self.successor = None;
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        let Some(successor) = self.successor.take() else {
+            return;
+        };
+        let lost = Lost {
+            successor,
+            since: self.since,
+        };
+        let unsettled = self.unsettled.0.lock();
+        let mut unsettled = unsettled.unwrap_or_else(PoisonError::into_inner);
+        unsettled.insert(self.presented.0, lost);
     }
 }
 

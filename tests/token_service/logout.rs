@@ -193,3 +193,58 @@ async fn a_family_that_ends_for_room_takes_its_access_token_with_it() {
     assert_eq!(client.id(), "svc");
     assert_eq!(other.works(&lab).await, (true, true));
 }
+
+/// The list of revocations is away in the middle of a refresh: the session is not lost.
+#[tokio::test]
+async fn a_refresh_that_cannot_revoke_the_access_token_before_is_tried_again() {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    };
+
+    use tower_bearer::{
+        BoxFuture, InMemoryRevocation, NumericDate, RegisteredClaims, Revocation, Revoked,
+        StoreError,
+    };
+
+    #[derive(Clone)]
+    struct Flaky(InMemoryRevocation, Arc<AtomicBool>);
+
+    impl Revocation for Flaky {
+        fn is_revoked(&self, claims: &RegisteredClaims) -> Revoked {
+            self.0.is_revoked(claims)
+        }
+        fn revoke_token(&self, id: &str, end: NumericDate) -> BoxFuture<Result<(), StoreError>> {
+            match self.1.load(Ordering::Relaxed) {
+                true => Box::pin(async { Err(StoreError::new("away")) }),
+                false => self.0.revoke_token(id, end),
+            }
+        }
+        fn revoke_client(&self, id: &str, until: NumericDate) -> BoxFuture<Result<(), StoreError>> {
+            self.0.revoke_client(id, until)
+        }
+        fn revoke_subject(
+            &self,
+            id: &str,
+            until: NumericDate,
+        ) -> BoxFuture<Result<(), StoreError>> {
+            self.0.revoke_subject(id, until)
+        }
+    }
+
+    let away = Arc::new(AtomicBool::new(false));
+    let revocation = Flaky(InMemoryRevocation::new(), Arc::clone(&away));
+    let lab = Lab::with(|builder| {
+        builder
+            .revocation(revocation)
+            .revoke_access_tokens_at_refresh()
+    });
+    let mut session = login(&lab, "gen", "alice").await;
+    away.store(true, Ordering::Relaxed);
+    for _ in 0..2 {
+        assert_eq!(lab.refresh(&session.refresh).await.status, 503);
+    }
+    away.store(false, Ordering::Relaxed);
+    session.refresh(&lab).await;
+    session.refresh(&lab).await;
+}
