@@ -42,6 +42,11 @@ use crate::{SqlClientStore, SqlRefreshStore, SqlReplayStore, SqlRevocationStore}
 ///
 /// SQLite runs in write-ahead mode with `synchronous=FULL`: what it has answered survives a crash of the machine. It
 /// is for processes on one machine, and the file must not be on a network file system.
+///
+/// Connections to PostgreSQL set `statement_timeout` to the [timeout](DatabaseBuilder::timeout), so that the server gives up
+/// what nobody waits for any longer. PgBouncer has to let that pass: `ignore_startup_parameters = options`, and
+/// `max_prepared_statements` above 0 in transaction mode. Keep `synchronous_commit` on: with `off` a crash may bring a
+/// rotated token back, and the client has to log in again.
 #[derive(Clone)]
 pub struct Database(pub(crate) Arc<Shared>);
 
