@@ -45,6 +45,11 @@ pub(super) fn ended(server: &Server, family: &RefreshFamily, reason: &'static st
     tell_of(server, TokenEventKind::Ended, family, reason);
 }
 
+/// A refresh token was used again, and its family has ended, but the answer says something else.
+pub(super) fn reused(server: &Server, family: &RefreshFamily) {
+    tell_of(server, TokenEventKind::Reused, family, "token_reused");
+}
+
 /// A family has ended because its client or subject, or the store, has no room for more.
 pub(super) fn ended_for_room(server: &Server, family: &RefreshFamily) {
     tell_of(server, TokenEventKind::EndedForRoom, family, "room");

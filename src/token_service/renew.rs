@@ -10,6 +10,7 @@ use super::{
     grant::Grant,
     grant_type::GrantType,
     issue::{Authenticated, narrowed, no_crypto},
+    observe,
     refresh::{RefreshFamily, Rotated, Rotation, token::RefreshToken},
     refusal::Refusal,
     server::Server,
@@ -87,7 +88,8 @@ impl Server {
         };
         let lifetime = self.access_token_lifetime(&client);
         // One that was used before is not asked what it is for.
-        let tokens = match family.weigh(&rotation) {
+        let outcome = family.weigh(&rotation);
+        let tokens = match outcome {
             Rotated::Rotated { .. } | Rotated::Again { .. } => {
                 let stands = self.still_stands(&family, invalid).await?;
                 let still = still_granted(&stands, &self.whole_grant(&client));
@@ -95,6 +97,9 @@ impl Server {
                 let access_token = self.access_token(&grant, now, lifetime).await?;
                 rotation.issued = Some(access_token.issued());
                 rotation.session = grant.session.clone();
+                if self.settings.revoke_at_rotation && matches!(outcome, Rotated::Rotated { .. }) {
+                    self.revoke_access_tokens(&family.access_tokens).await?;
+                }
                 Some((access_token, grant.scope))
             }
             _ => None,
@@ -105,7 +110,11 @@ impl Server {
         let successor = match rotated {
             Rotated::Rotated { earlier } => {
                 if self.settings.revoke_at_rotation {
-                    self.revoke_access_tokens(&earlier).await?;
+                    // Those that were issued since the family was read.
+                    let known = &family.access_tokens;
+                    let since = earlier.into_iter().filter(|token| !known.contains(token));
+                    self.revoke_access_tokens(&since.collect::<Vec<_>>())
+                        .await?;
                 }
                 successor
             }
@@ -114,8 +123,11 @@ impl Server {
             Rotated::Unknown => return Err(invalid("token_unknown")),
             Rotated::Reused { issued } => {
                 // The family has ended in any case. While its access tokens cannot be revoked, that is what the
-                // answer says.
-                self.revoke_access_tokens(&issued).await?;
+                // answer says; the theft is told now, because the next use finds no family.
+                if let Err(error) = self.revoke_access_tokens(&issued).await {
+                    observe::reused(self, &family);
+                    return Err(error.into());
+                }
                 return Err(invalid("token_reused"));
             }
         };
