@@ -34,7 +34,8 @@ pub(super) enum Decision {
 impl RefreshDecision {
     /// Issues tokens for this grant: the one that the function was given, or that with other
     /// [session data](Grant::with_session), which is kept, or [fewer scopes](Grant::with_scopes), for this access
-    /// token. Client, subject and audiences stay as they were.
+    /// token. Client, subject and audiences stay as they were. If none of the scopes is left, the refresh is
+    /// [denied](Self::deny): a token without a scope would pass wherever no scope is asked for.
     pub fn allow(grant: Grant) -> Self {
         Self(Decision::Allow(Box::new(grant)))
     }
@@ -92,6 +93,9 @@ impl Server {
         match self.in_time(may_refresh(family.grant.clone())).await?.0 {
             Decision::Allow(allowed) => {
                 let grant = family.grant.clone().with_scopes(allowed.scopes().iter());
+                if grant.scope.is_empty() && !family.grant.scope.is_empty() {
+                    return Err(invalid("refresh_denied"));
+                }
                 let session = allowed.session;
                 Ok(Grant { session, ..grant })
             }

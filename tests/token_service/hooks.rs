@@ -217,6 +217,32 @@ async fn a_refresh_is_allowed_denied_or_ends_the_session() {
     assert_eq!(lab.refresh(&token).await.status, 401);
 }
 
+/// A token without a scope would pass wherever no scope is asked for.
+#[tokio::test]
+async fn a_refresh_that_leaves_no_scope_is_denied() {
+    let none = Arc::new(AtomicBool::new(true));
+    let leaves_none = Arc::clone(&none);
+    let lab = Lab::with(|builder| {
+        builder.may_refresh(move |grant| {
+            let kept = match leaves_none.load(Ordering::Relaxed) {
+                true => &["admin"][..],
+                false => &["write"],
+            };
+            ready(Ok(RefreshDecision::allow(
+                grant.with_scopes(kept.iter().copied()),
+            )))
+        })
+    });
+    let token = lab.refresh_token().await;
+    let answer = lab.refresh(&token).await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.member("error")),
+        (401, "invalid_grant".into())
+    );
+    none.store(false, Ordering::Relaxed);
+    assert_eq!(granted(lab.refresh(&token).await)["scope"], "write");
+}
+
 /// A token that was used before is not asked about.
 #[tokio::test]
 async fn a_reused_token_is_not_asked_about() {
