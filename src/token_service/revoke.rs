@@ -1,5 +1,7 @@
 //! The revocation endpoint (RFC 7009).
 
+use std::{sync::Arc, time::Duration};
+
 use bytes::Bytes;
 use http::Response;
 
@@ -26,6 +28,9 @@ use crate::{
     },
 };
 
+/// Services accept a token for so long after its `exp`, if they keep to the default of the verifier.
+const TOKEN_LEEWAY: Duration = Duration::from_secs(60);
+
 impl Server {
     /// Revokes a token of the client that asks for it.
     pub(super) async fn revoke(&self, asked: Asked<'_>) -> Result<Response<Bytes>, Refusal> {
@@ -42,7 +47,7 @@ impl Server {
             }
             asked.trail.family(&family);
             self.end_family(&family).await?;
-        } else if let Some(claims) = self.own_access_token::<()>(token) {
+        } else if let Some(claims) = self.own_access_token::<()>(token, TOKEN_LEEWAY) {
             let claims = claims.registered();
             if claims.client_id() != Some(client.id()) {
                 return Err(Refusal::foreign_token());
@@ -105,8 +110,8 @@ impl Server {
         self.in_time(try_join_all(revoked)).await.map(drop)
     }
 
-    /// The claims of an access token that this server has issued, and that has not expired.
-    pub(super) fn own_access_token<C>(&self, token: &str) -> Option<Claims<C>>
+    /// The claims of an access token that this server has issued, and that has not expired, or not so long ago.
+    pub(super) fn own_access_token<C>(&self, token: &str, leeway: Duration) -> Option<Claims<C>>
     where
         C: DeserializeOwned + Send + Sync + 'static,
     {
@@ -117,7 +122,8 @@ impl Server {
             .any_audience()
             .key_set(keys)
             .algorithms(self.keys.algorithms())
-            .clock(std::sync::Arc::clone(&self.clock))
+            .leeway(leeway)
+            .clock(Arc::clone(&self.clock))
             .build()
             .ok()?;
         match verifier.verify(token) {

@@ -1,5 +1,7 @@
 //! The introspection endpoint (RFC 7662).
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use tower_bearer::{
     Revocation,
@@ -117,6 +119,11 @@ async fn what_is_good_for_nothing_is_inactive() {
         assert_eq!(introspect(&lab, &api, token).await, inactive, "{token}");
     }
     let (expired, idle) = access().await;
+    // To the second, without the leeway that services grant for their clocks.
+    lab.clock.advance(15 * MINUTE - Duration::from_secs(1));
+    assert_eq!(introspect(&lab, &api, &expired).await["active"], true);
+    lab.clock.advance(Duration::from_secs(1));
+    assert_eq!(introspect(&lab, &api, &expired).await, inactive);
     lab.clock.advance(DAY);
     assert_eq!(introspect(&lab, &api, &expired).await, inactive);
     lab.clock.advance(14 * DAY);
