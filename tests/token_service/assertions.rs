@@ -112,7 +112,7 @@ async fn audience_type_and_client_id_as_clients_write_them() {
         json!({}),
         json!({ "aud": ENDPOINT }),
         json!({ "aud": [ENDPOINT] }),
-        json!({ "aud": [ISSUER, "https://other.example"] }),
+        json!({ "aud": [ISSUER, ENDPOINT] }),
         json!({ "exp": lab::NOW.as_secs() + 3600 }),
         json!({ "nbf": lab::NOW.as_secs() }),
     ] {
@@ -164,6 +164,10 @@ async fn what_is_no_assertion_of_the_client_for_this_server_now_is_refused() {
         (
             "for another server",
             changed(json!({ "aud": "https://other.example" })),
+        ),
+        (
+            "for another server as well",
+            changed(json!({ "aud": [ISSUER, "https://other.example"] })),
         ),
         ("for nobody", changed(json!({ "aud": null }))),
         ("no exp", changed(json!({ "exp": null }))),

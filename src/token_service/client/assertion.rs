@@ -134,7 +134,7 @@ pub(in crate::token_service) async fn verify(
         Verification::Pending(verdict) => verdict.await,
     };
     match verdict {
-        Ok(claims) => Ok(of_claims(client, claims.registered(), now)),
+        Ok(claims) => Ok(of_claims(client, claims.registered(), audiences, now)),
         Err(error) if error.kind() == crate::error::AuthErrorKind::Unavailable => {
             Err(StoreError::new(error))
         }
@@ -142,11 +142,20 @@ pub(in crate::token_service) async fn verify(
     }
 }
 
-/// RFC 7523 §3: `iss` and `sub` are the client; there are `exp` and, so that it is used once, `jti`.
-fn of_claims(client: &Client, claims: &RegisteredClaims, now: NumericDate) -> Option<Assertion> {
+/// RFC 7523 §3: `iss` and `sub` are the client; there are `exp` and, so that it is used once, `jti`. Another server
+/// among the audiences could use the assertion here.
+fn of_claims(
+    client: &Client,
+    claims: &RegisteredClaims,
+    audiences: &[String],
+    now: NumericDate,
+) -> Option<Assertion> {
     let expires_at = claims.expires_at()?;
     let latest = now.saturating_add(LONGEST_LIFE).saturating_add(LEEWAY);
-    let is_own = claims.subject() == Some(client.id()) && expires_at <= latest;
+    let is_ours = |audience: &str| audiences.iter().any(|own| own == audience);
+    let is_own = claims.subject() == Some(client.id())
+        && claims.audiences().all(is_ours)
+        && expires_at <= latest;
     let id = claims.id().filter(|id| is_own && !id.is_empty())?;
     Some(Assertion {
         id: id.to_owned(),

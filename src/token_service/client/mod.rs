@@ -186,8 +186,8 @@ impl ClientBuilder {
     /// and secrets, while one is replaced by the other.
     ///
     /// The JWT has the client's id as `iss` and `sub`; as `aud` the issuer of the server, or one of
-    /// [`client_assertion_audience`](super::AuthorizationServerBuilder::client_assertion_audience); an `exp` within an
-    /// hour; and a `jti`, which is good once. It is signed by an asymmetric algorithm.
+    /// [`client_assertion_audience`](super::AuthorizationServerBuilder::client_assertion_audience), and nobody else, who
+    /// could use it here; an `exp` within an hour; and a `jti`, which is good once. It is signed by an asymmetric algorithm.
     ///
     /// ```
     /// use tower_bearer::token_service::Client;
