@@ -29,6 +29,8 @@ const HUNG: u8 = 2;
 const DEAF: u8 = 3;
 /// The same, but nothing is said at all.
 const MUTE: u8 = 4;
+/// It answers well, but not before others have had their turn.
+const LATE: u8 = 5;
 
 /// A store with something wrong.
 #[derive(Clone)]
@@ -68,6 +70,13 @@ impl<S> Faulty<S> {
                         pending::<()>().await;
                     }
                     Err(StoreError::new("connection reset"))
+                })
+            }
+            LATE => {
+                let answer = answer(&self.store);
+                Box::pin(async move {
+                    tokio::task::yield_now().await;
+                    answer.await
                 })
             }
             _ => answer(&self.store),
@@ -177,6 +186,30 @@ async fn rotation_whose_answer_was_lost_is_found_again() {
             assert_eq!(lab.refresh(&token).await.status, 401);
         }
     }
+}
+
+/// attacks.md 34: while one attempt is under way, another one with the same token is no repetition of it.
+#[tokio::test]
+async fn attempts_at_the_same_time_share_no_successor() {
+    let clock = tower_bearer::ManualClock::new(lab::NOW);
+    let store = Faulty::new(InMemoryRefreshStore::with_clock(clock));
+    let lab = Lab::with(|builder| builder.refresh_tokens(store.clone()));
+    let token = lab.refresh_token().await;
+    store.set(LATE);
+    let attempts = (0..20).map(|_| lab.refresh(&token));
+    let answers = futures_util::future::join_all(attempts).await;
+    let won = answers.iter().filter(|answer| answer.status == 200).count();
+    assert_eq!(won, 1);
+    // Nor do those that come after an attempt of which nothing is known.
+    store.set(WELL);
+    let token = lab.refresh_token().await;
+    store.set(DEAF);
+    assert_unavailable(&lab.refresh(&token).await);
+    store.set(LATE);
+    let attempts = (0..20).map(|_| lab.refresh(&token));
+    let answers = futures_util::future::join_all(attempts).await;
+    let won = answers.iter().filter(|answer| answer.status == 200).count();
+    assert_eq!(won, 1);
 }
 
 /// For a minute. Then it is a token that was used before.
