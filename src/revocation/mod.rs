@@ -40,6 +40,9 @@ pub trait Revocation: Send + Sync + 'static {
     /// Revokes all tokens of a client (`client_id`) that were issued up to then, that second included, and
     /// those that do not say when.
     ///
+    /// It is forgotten once no access token from before can be good. While it is known, refresh tokens from before are
+    /// rejected too; to end them for good use `AuthorizationServer::revoke_client`, which does both.
+    ///
     /// # Errors
     /// If the store cannot be reached, or is full: then none is revoked.
     fn revoke_client(
@@ -50,6 +53,9 @@ pub trait Revocation: Send + Sync + 'static {
 
     /// Revokes all tokens of a subject (`sub`) that were issued up to then, that second included, and those
     /// that do not say when.
+    ///
+    /// It is forgotten once no access token from before can be good. While it is known, refresh tokens from before are
+    /// rejected too; to end them for good use `AuthorizationServer::revoke_subject`, which does both.
     ///
     /// # Errors
     /// If the store cannot be reached, or is full: then none is revoked.

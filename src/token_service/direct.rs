@@ -110,7 +110,11 @@ impl AuthorizationServer {
             .as_ref()
             .map(drop)
             .map_err(|error| error.kind.reason());
-        observe::issued(server, &trail, reason);
+        let source = outcome
+            .as_ref()
+            .err()
+            .and_then(|error| error.source.as_deref());
+        observe::issued(server, &trail, reason, source);
         outcome.map(IssuedTokens)
     }
 }

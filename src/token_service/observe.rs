@@ -1,6 +1,6 @@
 //! What is told of issuing tokens: events of `tracing`, counts of `metrics`, and the observer of the application.
 
-use std::net::IpAddr;
+use std::{error::Error, net::IpAddr};
 
 use super::{
     endpoint::Endpoint,
@@ -10,6 +10,9 @@ use super::{
     server::Server,
 };
 use crate::observe;
+
+/// What is behind an error.
+type Source = dyn Error + Send + Sync;
 
 pub(super) type ObserverFn = dyn Fn(&TokenEvent<'_>) + Send + Sync;
 
@@ -29,14 +32,26 @@ pub(super) fn answered(
             endpoint: Some(endpoint.name()),
             ..event
         };
-        tell(server, &event, outcome.err());
+        let status = outcome.err().map(|refusal| refusal.status().as_u16());
+        tell(
+            server,
+            &event,
+            status,
+            outcome.err().and_then(Refusal::source),
+        );
     }
 }
 
-/// Tokens were issued to whom the application has authenticated, or were not, for that reason.
-pub(super) fn issued(server: &Server, trail: &Trail, outcome: Result<(), &'static str>) {
+/// Tokens were issued to whom the application has authenticated, or were not, for that reason, behind which there may be
+/// another error.
+pub(super) fn issued(
+    server: &Server,
+    trail: &Trail,
+    outcome: Result<(), &'static str>,
+    source: Option<&Source>,
+) {
     if let Some(event) = trail.event(outcome) {
-        tell(server, &event, None);
+        tell(server, &event, None, source);
     }
 }
 
@@ -65,12 +80,12 @@ fn tell_of(server: &Server, kind: TokenEventKind, family: &RefreshFamily, reason
         endpoint: None,
         reason,
     };
-    tell(server, &event, None);
+    tell(server, &event, None, None);
 }
 
-fn tell(server: &Server, event: &TokenEvent<'_>, refusal: Option<&Refusal>) {
+fn tell(server: &Server, event: &TokenEvent<'_>, status: Option<u16>, source: Option<&Source>) {
     observe::token_event(event.kind.name());
-    trace(event, refusal);
+    trace(event, status, source);
     if let Some(observer) = &server.observer {
         observer(event);
     }
@@ -80,7 +95,7 @@ fn tell(server: &Server, event: &TokenEvent<'_>, refusal: Option<&Refusal>) {
 /// away. What ends access is rare, and an audit log wants it: INFO. The rest is the daily business, of which there may
 /// be thousands a second: DEBUG.
 #[cfg_attr(not(feature = "tracing"), allow(unused_variables))]
-fn trace(event: &TokenEvent<'_>, refusal: Option<&Refusal>) {
+fn trace(event: &TokenEvent<'_>, status: Option<u16>, source: Option<&Source>) {
     #[cfg(feature = "tracing")]
     {
         use observe::Line;
@@ -97,9 +112,9 @@ fn trace(event: &TokenEvent<'_>, refusal: Option<&Refusal>) {
                     "client.address" = event.peer.map(tracing::field::display),
                     endpoint = event.endpoint,
                     "error.type" = Some(event.reason).filter(|reason| !reason.is_empty()),
-                    "http.response.status_code" = refusal.map(|refusal| refusal.status().as_u16()),
+                    "http.response.status_code" = status,
                     "exception.message" =
-                        refusal.and_then(Refusal::source).map(Line).map(tracing::field::display),
+                        source.map(Line).map(tracing::field::display),
                     $message
                 )
             };
@@ -107,9 +122,7 @@ fn trace(event: &TokenEvent<'_>, refusal: Option<&Refusal>) {
         match event.kind {
             TokenEventKind::Issued => event!(DEBUG, "tokens issued"),
             TokenEventKind::Refreshed => event!(DEBUG, "tokens refreshed"),
-            TokenEventKind::Rejected
-                if refusal.is_some_and(|refusal| refusal.source().is_some()) =>
-            {
+            TokenEventKind::Rejected if source.is_some() => {
                 event!(WARN, "token request rejected");
             }
             TokenEventKind::Rejected => event!(DEBUG, "token request rejected"),

@@ -213,10 +213,6 @@ impl Refusal {
         refusal
     }
 
-    #[cfg_attr(
-        not(feature = "tracing"),
-        allow(dead_code, reason = "asked by events alone")
-    )]
     pub(super) fn status(&self) -> StatusCode {
         self.0.status
     }
@@ -225,11 +221,7 @@ impl Refusal {
         self.0.reason
     }
 
-    #[cfg_attr(
-        not(feature = "tracing"),
-        allow(dead_code, reason = "asked by events alone")
-    )]
-    pub(super) fn source(&self) -> Option<&(dyn Error + Send + Sync)> {
+    pub(super) fn source(&self) -> Option<&(dyn Error + Send + Sync + 'static)> {
         self.0.source.as_deref()
     }
 }
