@@ -266,7 +266,8 @@ async fn add_element(user: Claims<User>, element: String) -> String {
 
 /// Gets tokens as a client would, and shows what can be done with them.
 async fn print_what_to_paste(url: &str, token_endpoint: TokenService) -> Result<(), AnyError> {
-    let [tokens, more_tokens] = [
+    let [tokens, session, revoked] = [
+        some_tokens(token_endpoint.clone()).await?,
         some_tokens(token_endpoint.clone()).await?,
         some_tokens(token_endpoint).await?,
     ];
@@ -274,8 +275,8 @@ async fn print_what_to_paste(url: &str, token_endpoint: TokenService) -> Result<
     println!("\ntokens, good for a quarter of an hour, and one to refresh them:\n");
     println!("TOKEN={}", text(&tokens, "access_token"));
     // Of another session, because whoever uses a refresh token twice ends the session, with its access tokens.
-    println!("REFRESH={}", text(&more_tokens, "refresh_token"));
-    println!("REVOKED={}\n", text(&more_tokens, "access_token"));
+    println!("REFRESH={}", text(&session, "refresh_token"));
+    println!("REVOKED={}\n", text(&revoked, "access_token"));
 
     const BEARER: &str = "-H \"Authorization: Bearer $TOKEN\"";
     let elements = format!("{url}/api/v2/elements");

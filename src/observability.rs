@@ -15,7 +15,7 @@
 //! | metric `tower_bearer.key_set.fetch.duration` | histogram, s | the same | the same |
 //! | metric `tower_bearer.key_set.age` | gauge, s | `key_set` | how long ago the key set in use was fetched |
 //! | metric `tower_bearer.key_set.keys` | gauge, 1 | `key_set` | how many usable keys it has |
-//! | metric `tower_bearer.token_requests` | counter, 1 | `endpoint`: `token`, `refresh`, `oauth`, `revocation`; `outcome`: `success`, `refused`; with the last `error.type` | an endpoint of the token service has answered |
+//! | metric `tower_bearer.token_requests` | counter, 1 | `endpoint`: `token`, `refresh`, `oauth`, `revocation`, `introspection`; `outcome`: `success`, `refused`; with the last `error.type` | an endpoint of the token service has answered |
 //! | metric `tower_bearer.token_events` | counter, 1 | `event`: `issued`, `refreshed`, `rejected`, `reused`, `revoked`, `ended`, `ended_for_room` | the same as the token events below |
 //! | event `request refused` | DEBUG; WARN if it could not be found out whether the token is good | `error.type`; `http.response.status_code`; `exception.message`, if the error has a source | a request was refused; target `tower_bearer`, as of all that follow |
 //! | event `claim rejected` | DEBUG | `claim`, empty if it is the payload as a whole; `fault` | a JWT was rejected because of its claims; the only event that shows values of claims, escaped and cut |

@@ -85,9 +85,13 @@ impl Trail {
         self.client_id.get_or_init(|| client_id.to_owned());
     }
 
+    pub(super) fn subject(&self, subject: &str) {
+        self.subject.get_or_init(|| subject.to_owned());
+    }
+
     pub(super) fn grant(&self, grant: &Grant) {
         self.client(&grant.client_id);
-        self.subject.get_or_init(|| grant.subject.clone());
+        self.subject(&grant.subject);
     }
 
     pub(super) fn family(&self, family: &RefreshFamily) {

@@ -39,23 +39,28 @@ impl Server {
             .get("token")
             .ok_or_else(|| missing("token"))?;
         let client = self.authenticated(asked).await?;
-        asked.trail.leads_to(TokenEventKind::Revoked);
         // A hint only says where to look first, and there are but two places (§2.1).
         if let Some(family) = self.family_of(token).await? {
             if family.grant.client_id != client.id() {
                 return Err(Refusal::foreign_token());
             }
             asked.trail.family(&family);
-            self.end_family(&family).await?;
+            if self.end_family(&family).await? {
+                asked.trail.leads_to(TokenEventKind::Revoked);
+            }
         } else if let Some(claims) = self.own_access_token::<()>(token, TOKEN_LEEWAY) {
             let claims = claims.registered();
             if claims.client_id() != Some(client.id()) {
                 return Err(Refusal::foreign_token());
             }
+            if let Some(subject) = claims.subject() {
+                asked.trail.subject(subject);
+            }
             let revocation = self.revocation.as_ref();
             let revocation = revocation.ok_or_else(Refusal::unsupported_token_type)?;
             if let (Some(id), Some(end)) = (claims.id(), claims.expires_at()) {
                 self.in_time(revocation.revoke_token(id, end)).await?;
+                asked.trail.leads_to(TokenEventKind::Revoked);
             }
         }
         // A token that is unknown, or good for nothing any longer, is as the client wants it (§2.2).
